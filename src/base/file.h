@@ -1,0 +1,42 @@
+/*
+ * Files: read whole with a size limit; write whole or not at all (temporary name beside the target,
+ * fsync, rename, fsync of the folder). Failures of writes can be injected. Test: tests/test_file.c
+ */
+#ifndef CUPEL_BASE_FILE_H
+#define CUPEL_BASE_FILE_H
+
+#include <stdint.h>
+
+#include "base/error.h"
+
+/* Reads the file into fresh memory (cupel_free); one 0 byte follows the contents. limit 0: 1 GiB.
+ * IO when it cannot be read, BAD_DATA when it is larger than limit. */
+cupel_status file_read(const char *path, uint64_t limit, uint8_t **out, size_t *out_size,
+                       struct cupel_error *error);
+/* An open temporary file that becomes `path` at commit. */
+struct file_writer {
+    int descriptor;
+    char *path;
+    char *temporary;
+    uint64_t written;
+};
+cupel_status file_writer_open(struct file_writer *writer, const char *path,
+                              struct cupel_error *error);
+cupel_status file_writer_write(struct file_writer *writer, const void *bytes, size_t size,
+                               struct cupel_error *error);
+cupel_status file_writer_commit(struct file_writer *writer, struct cupel_error *error);
+/* Removes the temporary file; harmless after commit and on a zeroed writer. */
+void file_writer_cancel(struct file_writer *writer);
+/* The three steps in one. */
+cupel_status file_write(const char *path, const void *bytes, size_t size,
+                        struct cupel_error *error);
+/* Creates the folder and its parents. */
+cupel_status file_make_folder(const char *path, struct cupel_error *error);
+bool file_exists(const char *path);
+/* "folder/name" in fresh memory, NULL when refused. */
+char *file_join(const char *folder, const char *name);
+/* Fault injection for tests: the n-th write from now fails with ENOSPC (once or for good). */
+void file_fail_after(uint64_t successes, bool for_good);
+void file_fail_never(void);
+
+#endif

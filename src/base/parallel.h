@@ -1,0 +1,25 @@
+/*
+ * Threads of computation: the one file with `#pragma omp`. The number of threads is an argument of
+ * every call; work is split into contiguous pieces of [0, n) and results never depend on the split.
+ * Each compute thread has flush-to-zero and denormals-are-zero set while it works; the caller's
+ * floating-point state is restored. Test: tests/test_parallel.c
+ */
+#ifndef CUPEL_BASE_PARALLEL_H
+#define CUPEL_BASE_PARALLEL_H
+
+#include <stdint.h>
+
+typedef void (*parallel_body)(void *context, int64_t begin, int64_t end, int thread);
+
+/* Runs body over [0, n) in at most `threads` pieces whose borders are multiples of grain. */
+void parallel_for(int threads, int64_t n, int64_t grain, parallel_body body, void *context);
+
+/* The floating-point control word of this thread, set for compute; restore with the result. */
+unsigned parallel_fp_begin(void);
+void parallel_fp_end(unsigned saved);
+/* Processors this process may use (its affinity mask and cgroup limit), at least 1. */
+int parallel_processors(void);
+/* Sets the number of threads libraries take when they plan for OpenMP; returns the previous one. */
+int parallel_library_threads(int threads);
+
+#endif
