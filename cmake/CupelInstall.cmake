@@ -1,0 +1,30 @@
+# Installation: headers, both libraries, the program, cupel.pc and cupelConfig.cmake.
+include(CMakePackageConfigHelpers)
+set(CUPEL_CONFIG_DIR "${CMAKE_INSTALL_LIBDIR}/cmake/cupel")
+
+install(DIRECTORY "${PROJECT_SOURCE_DIR}/include/cupel" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"
+        FILES_MATCHING PATTERN "*.h" PATTERN "*.inc")
+install(TARGETS cupel_shared EXPORT cupelTargets DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+install(TARGETS cupel_static DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+if(TARGET cupel_program)
+    install(TARGETS cupel_program DESTINATION "${CMAKE_INSTALL_BINDIR}")
+endif()
+install(EXPORT cupelTargets NAMESPACE cupel:: DESTINATION "${CUPEL_CONFIG_DIR}")
+configure_package_config_file("${PROJECT_SOURCE_DIR}/cmake/cupelConfig.cmake.in"
+    "${PROJECT_BINARY_DIR}/cmake/cupelConfig.cmake" INSTALL_DESTINATION "${CUPEL_CONFIG_DIR}")
+# Before 1.0 each minor version may break the one before.
+write_basic_package_version_file("${PROJECT_BINARY_DIR}/cmake/cupelConfigVersion.cmake"
+    COMPATIBILITY SameMinorVersion)
+install(FILES "${PROJECT_BINARY_DIR}/cmake/cupelConfig.cmake"
+              "${PROJECT_BINARY_DIR}/cmake/cupelConfigVersion.cmake"
+        DESTINATION "${CUPEL_CONFIG_DIR}")
+
+# The .pc file finds its prefix from its own place, so an installed tree may be moved.
+file(RELATIVE_PATH CUPEL_PC_PREFIX "/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/")
+string(REGEX REPLACE "/$" "" CUPEL_PC_PREFIX "${CUPEL_PC_PREFIX}")
+set(CUPEL_PC_OPENMP "${OpenMP_C_LIB_NAMES}")
+list(TRANSFORM CUPEL_PC_OPENMP PREPEND "-l")
+list(JOIN CUPEL_PC_OPENMP " " CUPEL_PC_OPENMP)
+configure_file("${PROJECT_SOURCE_DIR}/cmake/cupel.pc.in" "${PROJECT_BINARY_DIR}/cmake/cupel.pc" @ONLY)
+install(FILES "${PROJECT_BINARY_DIR}/cmake/cupel.pc"
+        DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
