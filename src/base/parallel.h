@@ -19,6 +19,9 @@ unsigned parallel_fp_begin(void);
 void parallel_fp_end(unsigned saved);
 /* Processors this process may use (its affinity mask and cgroup limit), at least 1. */
 int parallel_processors(void);
+/* The cgroup part of it: `membership` is the text of /proc/self/cgroup, `mount` the folder where
+ * the groups are seen. Quotas count rounded up; INT_MAX where nothing is limited. */
+int parallel_cgroup_processors(const char *mount, const char *membership);
 /* Sets the number of threads libraries take when they plan for OpenMP; returns the previous one. */
 int parallel_library_threads(int threads);
 

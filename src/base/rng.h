@@ -4,7 +4,7 @@
  *
  *   key     = hash_combine(seed, stream) as two u32 (low word first)
  *   counter = { low(row), high(row), step, element / 4 }; the block gives elements 4i .. 4i+3
- *   uniform = ((u32 >> 8) + 0.5) * 2^-24, inside (0, 1), exact in float
+ *   uniform = ((u32 >> 9) + 0.5) * 2^-23, an odd multiple of 2^-24 inside (0, 1), exact in float
  *   normal  = Box-Muller on the pairs (u0,u1), (u2,u3) of one block:
  *             sqrt(-2 log u0) * cos(2 pi u1), sqrt(-2 log u0) * sin(2 pi u1)
  * Test: tests/test_rng.c (known answers of Random123, moments, Kolmogorov-Smirnov)
@@ -24,7 +24,7 @@ struct rng_block {
 struct rng_key rng_key_make(uint64_t seed, uint64_t stream);
 struct rng_block rng_block_at(struct rng_key key, uint64_t row, uint32_t step, uint32_t block);
 
-/* The four draws of a block, computed in double from the 24-bit uniforms. */
+/* The four draws of a block, computed in double from the 23-bit uniforms. */
 void rng_uniform4(struct rng_block block, double out[4]);
 void rng_normal4(struct rng_block block, double out[4]);
 

@@ -1,0 +1,374 @@
+/*
+ * Files: a reader of whole files and a writer whose target changes at once or not at all. The
+ * temporary file lies beside the target (a rename works only within one file system) and is named
+ * .NAME.tmp-PID-N. Devices and pipes (/dev/stdout) cannot be renamed over: they are written directly.
+ * Test: tests/test_file.c
+ */
+#define _GNU_SOURCE
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+
+/* Fault injection counts file_writer_write calls and the sync of each commit. */
+enum { FAIL_NEVER, FAIL_ONCE, FAIL_FOR_GOOD };
+static atomic_int fail_mode = FAIL_NEVER;
+static atomic_int_least64_t fail_countdown;
+
+void file_fail_after(uint64_t successes, bool for_good) {
+    const uint64_t most = INT64_MAX;
+    atomic_store(&fail_mode, FAIL_NEVER);
+    atomic_store(&fail_countdown, (int64_t)(successes < most ? successes : most));
+    atomic_store(&fail_mode, for_good ? FAIL_FOR_GOOD : FAIL_ONCE);
+}
+
+void file_fail_never(void) {
+    atomic_store(&fail_mode, FAIL_NEVER);
+}
+
+static bool injected_failure(void) {
+    const int mode = atomic_load(&fail_mode);
+    if (mode == FAIL_NEVER)
+        return false;
+    const int64_t left = atomic_fetch_sub(&fail_countdown, 1);
+    return mode == FAIL_FOR_GOOD ? left <= 0 : left == 0;
+}
+
+static const char *advice(int number) {
+    switch (number) {
+    case ENOSPC:
+    case EDQUOT: return "; free space or choose another folder";
+    case EFBIG: return "; raise the limit on file sizes (ulimit -f) or choose another file system";
+    case EACCES:
+    case EPERM:
+    case EROFS: return "; check the permissions or choose another folder";
+    case EMFILE:
+    case ENFILE: return "; raise the limit on open files (ulimit -n)";
+    case ENAMETOOLONG: return "; choose a shorter name";
+    default: return "";
+    }
+}
+
+/* "<verb> <path>: <reason>; <what to do>" */
+static cupel_status fail_errno(struct cupel_error *error, const char *verb, const char *path,
+                               int number) {
+    char buffer[128];
+    return cupel_fail(error, CUPEL_STATUS_IO, "cannot %s %s: %s%s", verb, path,
+                      strerror_r(number, buffer, sizeof buffer), advice(number));
+}
+
+static int open_file(const char *path, int flags, mode_t mode) {
+    for (;;) {
+        const int descriptor = open(path, flags | O_CLOEXEC, mode);
+        if (descriptor >= 0 || errno != EINTR)
+            return descriptor;
+    }
+}
+
+static cupel_status fail_too_large(struct cupel_error *error, const char *path, uint64_t limit) {
+    return cupel_fail(
+        error, CUPEL_STATUS_BAD_DATA,
+        "cannot read %s: it is larger than the %llu bytes allowed here; check that it "
+        "is the right file",
+        path, (unsigned long long)limit);
+}
+
+/* Reads until the end of the file; one byte more than `limit` shows that it is too large. */
+static cupel_status read_all(int descriptor, const char *path, uint64_t limit, size_t expected,
+                             uint8_t **out, size_t *out_size, struct cupel_error *error) {
+    uint8_t *bytes = NULL;
+    size_t capacity = 0;
+    size_t size = 0;
+    cupel_status status = CUPEL_STATUS_OK;
+    if (!cupel_grow(&bytes, &capacity, expected + 2, 1)) {
+        status = cupel_fail_memory(error, path, expected + 2);
+        goto done;
+    }
+    for (;;) {
+        /* One byte stays free for the final 0. */
+        if (size + 1 >= capacity && !cupel_grow(&bytes, &capacity, capacity + 1, 1)) {
+            status = cupel_fail_memory(error, path, capacity * 2);
+            goto done;
+        }
+        const size_t room = capacity - size - 1;
+        const ssize_t got = read(descriptor, bytes + size, room < SSIZE_MAX ? room : SSIZE_MAX);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0) {
+            status = fail_errno(error, "read", path, errno);
+            goto done;
+        }
+        if (got == 0)
+            break;
+        size += (size_t)got;
+        if (size > limit) {
+            status = fail_too_large(error, path, limit);
+            goto done;
+        }
+    }
+    bytes[size] = 0;
+    *out = bytes;
+    *out_size = size;
+    bytes = NULL;
+done:
+    cupel_free(bytes);
+    return status;
+}
+
+cupel_status file_read(const char *path, uint64_t limit, uint8_t **out, size_t *out_size,
+                       struct cupel_error *error) {
+    const uint64_t one_gib = UINT64_C(1) << 30;
+    if (limit == 0)
+        limit = one_gib;
+    const int descriptor = open_file(path, O_RDONLY, 0);
+    if (descriptor < 0)
+        return fail_errno(error, "open", path, errno);
+
+    struct stat info;
+    cupel_status status = CUPEL_STATUS_OK;
+    if (fstat(descriptor, &info) != 0) {
+        status = fail_errno(error, "read", path, errno);
+    } else if (S_ISREG(info.st_mode) && (uint64_t)info.st_size > limit) {
+        status = fail_too_large(error, path, limit);
+    } else {
+        const size_t expected = S_ISREG(info.st_mode) ? (size_t)info.st_size : 4096;
+        status = read_all(descriptor, path, limit, expected, out, out_size, error);
+    }
+    close(descriptor);
+    return status;
+}
+
+/* Where the rename shall land: behind a symbolic link, so that the link itself survives. */
+static char *resolve_target(const char *path) {
+    struct stat info;
+    if (lstat(path, &info) == 0 && S_ISLNK(info.st_mode)) {
+        char real[PATH_MAX];
+        if (realpath(path, real) != NULL)
+            return cupel_strdup(real);
+    }
+    return cupel_strdup(path);
+}
+
+static size_t folder_length(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash == NULL ? 0 : (size_t)(slash - path) + 1;
+}
+
+static char *temporary_name(const char *path, unsigned number) {
+    const size_t folder = folder_length(path);
+    const size_t size = strlen(path) + 64;
+    char *name = cupel_alloc(size, 1);
+    if (name != NULL)
+        snprintf(name, size, "%.*s.%s.tmp-%ld-%u", (int)folder, path, path + folder, (long)getpid(),
+                 number);
+    return name;
+}
+
+static cupel_status open_temporary(struct file_writer *writer, mode_t mode,
+                                   struct cupel_error *error) {
+    static atomic_uint counter;
+    for (;;) {
+        writer->temporary = temporary_name(writer->path, atomic_fetch_add(&counter, 1));
+        if (writer->temporary == NULL)
+            return cupel_fail_memory(error, "a file name", strlen(writer->path) + 64);
+        writer->descriptor = open_file(writer->temporary, O_WRONLY | O_CREAT | O_EXCL, mode);
+        if (writer->descriptor >= 0)
+            return CUPEL_STATUS_OK;
+        const int number = errno;
+        cupel_free(writer->temporary);
+        writer->temporary = NULL;
+        if (number != EEXIST) /* left by a dead process that had our number: take the next name */
+            return fail_errno(error, "create", writer->path, number);
+    }
+}
+
+cupel_status file_writer_open(struct file_writer *writer, const char *path,
+                              struct cupel_error *error) {
+    *writer = (struct file_writer){.descriptor = -1};
+    if (path[folder_length(path)] == '\0')
+        return cupel_fail(error, CUPEL_STATUS_IO,
+                          "cannot write \"%s\": the path names a folder; give the name of a file",
+                          path);
+    writer->path = resolve_target(path);
+    if (writer->path == NULL)
+        return cupel_fail_memory(error, "a file name", strlen(path) + 1);
+
+    cupel_status status = CUPEL_STATUS_OK;
+    struct stat info;
+    const bool exists = stat(writer->path, &info) == 0;
+    if (exists && S_ISDIR(info.st_mode)) {
+        status = cupel_fail(error, CUPEL_STATUS_IO,
+                            "cannot write %s: it is a folder; give the name of a file", path);
+    } else if (exists && !S_ISREG(info.st_mode)) {
+        writer->descriptor = open_file(writer->path, O_WRONLY, 0);
+        if (writer->descriptor < 0)
+            status = fail_errno(error, "open", path, errno);
+    } else {
+        status = open_temporary(writer, 0666, error);
+        /* A file that is written again keeps its permissions, where the system lets us. */
+        if (status == CUPEL_STATUS_OK && exists)
+            (void)!fchmod(writer->descriptor, info.st_mode & 07777);
+    }
+    if (status != CUPEL_STATUS_OK)
+        file_writer_cancel(writer);
+    return status;
+}
+
+cupel_status file_writer_write(struct file_writer *writer, const void *bytes, size_t size,
+                               struct cupel_error *error) {
+    if (writer->path == NULL)
+        return cupel_fail(error, CUPEL_STATUS_BUG, "a file that is not open is written to");
+    if (injected_failure())
+        return fail_errno(error, "write", writer->path, ENOSPC);
+    const char *next = bytes;
+    while (size > 0) {
+        const ssize_t put = write(writer->descriptor, next, size < SSIZE_MAX ? size : SSIZE_MAX);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put < 0)
+            return fail_errno(error, "write", writer->path, errno);
+        next += put;
+        size -= (size_t)put;
+        writer->written += (uint64_t)put;
+    }
+    return CUPEL_STATUS_OK;
+}
+
+/* Some file systems and devices cannot sync; that is no failure of ours. */
+static bool sync_descriptor(int descriptor) {
+    while (fsync(descriptor) != 0) {
+        if (errno != EINTR)
+            return errno == EINVAL || errno == ENOTSUP || errno == EROFS;
+    }
+    return true;
+}
+
+/* Makes the rename itself durable. */
+static bool sync_folder(const char *path) {
+    const size_t length = folder_length(path);
+    char *folder = length == 0 ? cupel_strdup(".") : cupel_strndup(path, length);
+    if (folder == NULL) {
+        errno = ENOMEM;
+        return false;
+    }
+    const int descriptor = open_file(folder, O_RDONLY | O_DIRECTORY, 0);
+    cupel_free(folder);
+    if (descriptor < 0)
+        return errno == EACCES; /* a folder one may write but not read cannot be synced */
+    const bool synced = sync_descriptor(descriptor);
+    const int number = errno;
+    close(descriptor);
+    errno = number;
+    return synced;
+}
+
+cupel_status file_writer_commit(struct file_writer *writer, struct cupel_error *error) {
+    if (writer->path == NULL)
+        return cupel_fail(error, CUPEL_STATUS_BUG, "a file that is not open is committed");
+    cupel_status status = CUPEL_STATUS_OK;
+    if (injected_failure())
+        status = fail_errno(error, "write", writer->path, ENOSPC);
+    else if (!sync_descriptor(writer->descriptor))
+        status = fail_errno(error, "sync", writer->path, errno);
+
+    const int closed = close(writer->descriptor);
+    writer->descriptor = -1;
+    if (status == CUPEL_STATUS_OK && closed != 0 && errno != EINTR)
+        status = fail_errno(error, "write", writer->path, errno);
+
+    if (status == CUPEL_STATUS_OK && writer->temporary != NULL) {
+        if (rename(writer->temporary, writer->path) != 0) {
+            status = fail_errno(error, "replace", writer->path, errno);
+        } else {
+            cupel_free(writer->temporary); /* it has become the target: nothing left to remove */
+            writer->temporary = NULL;
+            if (!sync_folder(writer->path))
+                status = fail_errno(error, "sync the folder of", writer->path, errno);
+        }
+    }
+    file_writer_cancel(writer);
+    return status;
+}
+
+void file_writer_cancel(struct file_writer *writer) {
+    if (writer->path != NULL && writer->descriptor >= 0)
+        close(writer->descriptor);
+    if (writer->temporary != NULL)
+        unlink(writer->temporary);
+    cupel_free(writer->temporary);
+    cupel_free(writer->path);
+    const uint64_t written = writer->written;
+    *writer = (struct file_writer){.descriptor = -1, .written = written};
+}
+
+cupel_status file_write(const char *path, const void *bytes, size_t size,
+                        struct cupel_error *error) {
+    struct file_writer writer;
+    CUPEL_TRY(file_writer_open(&writer, path, error));
+    cupel_status status = file_writer_write(&writer, bytes, size, error);
+    if (status == CUPEL_STATUS_OK)
+        status = file_writer_commit(&writer, error);
+    file_writer_cancel(&writer);
+    return status;
+}
+
+/* Creates one folder of the chain; an existing one is fine. */
+static cupel_status make_one(const char *path, struct cupel_error *error) {
+    if (mkdir(path, 0777) == 0)
+        return CUPEL_STATUS_OK;
+    const int number = errno;
+    struct stat info;
+    if (stat(path, &info) != 0)
+        return fail_errno(error, "create the folder", path, number);
+    if (!S_ISDIR(info.st_mode))
+        return cupel_fail(error, CUPEL_STATUS_IO,
+                          "cannot create the folder %s: a file of that name is in the way; move it "
+                          "or choose another name",
+                          path);
+    return CUPEL_STATUS_OK;
+}
+
+cupel_status file_make_folder(const char *path, struct cupel_error *error) {
+    if (path[0] == '\0')
+        return cupel_fail(error, CUPEL_STATUS_IO, "cannot create a folder without a name");
+    char *partial = cupel_strdup(path);
+    if (partial == NULL)
+        return cupel_fail_memory(error, "a folder name", strlen(path) + 1);
+    cupel_status status = CUPEL_STATUS_OK;
+    for (char *at = partial + 1; status == CUPEL_STATUS_OK; at++) {
+        if (*at != '/' && *at != '\0')
+            continue;
+        const char end = *at;
+        *at = '\0';
+        status = make_one(partial, error);
+        *at = end;
+        if (end == '\0')
+            break;
+    }
+    cupel_free(partial);
+    return status;
+}
+
+bool file_exists(const char *path) {
+    struct stat info;
+    return stat(path, &info) == 0;
+}
+
+char *file_join(const char *folder, const char *name) {
+    const size_t length = strlen(folder);
+    const bool slash = length > 0 && folder[length - 1] != '/';
+    const size_t size = length + strlen(name) + 2;
+    char *path = cupel_alloc(size, 1);
+    if (path != NULL)
+        snprintf(path, size, "%s%s%s", folder, slash ? "/" : "", name);
+    return path;
+}
