@@ -1,0 +1,133 @@
+/*
+ * Program: a graph compiled for one device; run many times. It no longer needs its graph, allocates
+ * nothing when run, and several programs share one parameter set.
+ *
+ *   1. cupel_program_compile()
+ *   2. cupel_workspace_create() once, cupel_workspace_reserve() for each program
+ *   3. cupel_bindings_create(), cupel_bindings_write() the inputs
+ *   4. cupel_program_run()
+ *   5. cupel_bindings_read() the outputs
+ *   6. destroy bindings, workspace, program in this order
+ *
+ * Two runs at once on one workspace, one program or one bindings object are refused (BUG).
+ */
+#ifndef CUPEL_PROGRAM_H
+#define CUPEL_PROGRAM_H
+
+#include <stdio.h>
+
+#include <cupel/graph.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct cupel_program cupel_program;
+typedef struct cupel_workspace cupel_workspace;
+typedef struct cupel_bindings cupel_bindings;
+typedef struct cupel_plan cupel_plan;
+
+typedef struct cupel_output {
+    const char *name;
+    cupel_node node;
+} cupel_output;
+
+typedef enum cupel_plan_method {
+    CUPEL_PLAN_ESTIMATE = 0, /* the first kernel of each list that accepts */
+    CUPEL_PLAN_MEASURE = 1   /* kernels compete by measured time */
+} cupel_plan_method;
+
+/* Right when zeroed, but for the outputs. */
+typedef struct cupel_compile_options {
+    const char *name; /* of the program, in plans, logs and messages; NULL: "program" */
+    const cupel_output *outputs; /* roots, beside the graph's assigns and guards */
+    size_t n_outputs;
+    cupel_type real;    /* what REAL becomes: F32 (also when 0 = REAL), F64 or BF16 */
+    bool reference;     /* second compile for checks: no fusion, plain layouts, own buffer for every
+                           value, fp64-accumulating kernels; node names join it to the fast one */
+    int threads;        /* the most a run may use; 0: 1 */
+    cupel_plan_method method;
+    cupel_plan *plan; /* choices of kernels: read, and extended by what was chosen; or NULL */
+} cupel_compile_options;
+
+/* The sentence of a failure is on the graph (cupel_graph_error) as well as on the context. */
+CUPEL_API CUPEL_CHECKED cupel_status cupel_program_compile(cupel_program **out, cupel_graph *graph,
+                                                           const cupel_compile_options *options);
+/* BUG while bindings made for it are alive. */
+CUPEL_API cupel_status cupel_program_destroy(cupel_program *program);
+CUPEL_API const char *cupel_program_error(const cupel_program *program);
+
+/* Called after each step of a reference program with a host copy of each of its outputs. Returning
+ * anything but OK stops the run with it. */
+typedef cupel_status (*cupel_visitor)(void *user, const char *node, const char *op,
+                                      uint32_t output, const cupel_desc *desc, const void *values);
+
+/* Right when zeroed. */
+typedef struct cupel_run_options {
+    int threads;           /* 0: what the program was compiled for */
+    cupel_visitor visitor; /* reference programs only */
+    void *visitor_user;
+    bool stop_at_non_finite; /* reference programs only: NOT_FINITE at the first, naming the node */
+} cupel_run_options;
+
+/* options may be NULL. NOT_FINITE: a guard stopped the run and no variable changed. */
+CUPEL_API CUPEL_CHECKED cupel_status cupel_program_run(cupel_program *program,
+                                                       cupel_bindings *bindings,
+                                                       cupel_workspace *workspace,
+                                                       const cupel_run_options *options);
+
+typedef struct cupel_program_info {
+    size_t planned_bytes;  /* of the arena */
+    size_t live_bytes;     /* the largest sum of live bytes over the compiled order */
+    size_t naive_bytes;    /* if every value had its own buffer */
+    size_t packed_bytes;   /* weights in the kernels' own forms, kept by the program */
+    double flops;          /* floating-point operations of one run */
+    size_t steps;          /* kernels run */
+    size_t reorders;       /* of them changes of layout */
+    size_t reference_steps_over_1mflop; /* reference kernels with more than 1 MFLOP */
+} cupel_program_info;
+
+CUPEL_API cupel_program_info cupel_program_get_info(const cupel_program *program);
+/* Order, kernels, layouts, reorders, memory map, FLOPs and bytes per node. */
+CUPEL_API CUPEL_CHECKED cupel_status cupel_program_print(const cupel_program *program,
+                                                         FILE *stream);
+/* Fingerprint of order, kernels and layouts: equal programs, equal hash. */
+CUPEL_API uint64_t cupel_program_hash(const cupel_program *program);
+
+/* --- workspace: scratch memory for runs, shared by programs that do not run at the same time --- */
+CUPEL_API CUPEL_CHECKED cupel_status cupel_workspace_create(cupel_workspace **out,
+                                                            cupel_context *context);
+CUPEL_API cupel_status cupel_workspace_destroy(cupel_workspace *workspace);
+/* Grows it to what the program needs; a run never does. */
+CUPEL_API CUPEL_CHECKED cupel_status cupel_workspace_reserve(cupel_workspace *workspace,
+                                                             const cupel_program *program);
+CUPEL_API const char *cupel_workspace_error(const cupel_workspace *workspace);
+
+/* --- bindings: the fixed inputs and outputs of a program --- */
+CUPEL_API CUPEL_CHECKED cupel_status cupel_bindings_create(cupel_bindings **out,
+                                                           cupel_program *program);
+CUPEL_API cupel_status cupel_bindings_destroy(cupel_bindings *bindings);
+CUPEL_API const char *cupel_bindings_error(const cupel_bindings *bindings);
+/* Whole values; bytes must be exact. NAME for an unknown input, INVALID_ARGUMENT for an index out of its
+ * bound (value and place are named). */
+CUPEL_API CUPEL_CHECKED cupel_status cupel_bindings_write(cupel_bindings *bindings,
+                                                          const char *input, const void *values,
+                                                          size_t bytes);
+/* A scalar input of any type from a double (REAL, F32, F64) or an integer value. */
+CUPEL_API CUPEL_CHECKED cupel_status cupel_bindings_write_scalar(cupel_bindings *bindings,
+                                                                 const char *input, double value);
+CUPEL_API CUPEL_CHECKED cupel_status cupel_bindings_write_u64(cupel_bindings *bindings,
+                                                              const char *input, uint64_t value);
+CUPEL_API CUPEL_CHECKED cupel_status cupel_bindings_read(cupel_bindings *bindings,
+                                                         const char *output, void *values,
+                                                         size_t bytes);
+/* Reads a scalar output as a double. */
+CUPEL_API CUPEL_CHECKED cupel_status cupel_bindings_read_scalar(cupel_bindings *bindings,
+                                                                const char *output, double *value);
+/* Descriptor of an input or output (types resolved); NULL when there is none. */
+CUPEL_API const cupel_desc *cupel_bindings_desc(const cupel_bindings *bindings, const char *name);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,72 @@
+/*
+ * The graph's inside: nodes in an arena, in an order in which every node comes after its operands.
+ * The same node list is what the compiler's passes read and write. Test: tests/test_graph.c
+ */
+#ifndef CUPEL_GRAPH_INTERNAL_H
+#define CUPEL_GRAPH_INTERNAL_H
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "cupel/graph.h"
+#include "cupel/op.h"
+
+struct cupel_variable;
+
+/* One operand: an output of an earlier node. */
+struct edge {
+    uint32_t node;
+    uint32_t output;
+};
+
+struct graph_node {
+    const cupel_op *op;
+    const void *attrs; /* op->attr_size bytes */
+    uint32_t n_inputs;
+    uint32_t n_outputs;
+    struct edge *inputs;
+    cupel_desc *outputs;
+    const char *name; /* scoped; given or made from op and id; unique */
+    bool named;       /* given by the user */
+    const char *file; /* the builder call's line */
+    int line;
+    struct cupel_variable *variable; /* of variable and assign nodes */
+    const void *data;                /* of constants: one element (uniform) or all, as doubles for REAL */
+    size_t data_size;
+    int64_t index_bound; /* of index inputs: values in [0, bound); 0: unchecked */
+};
+
+struct node_list {
+    struct graph_node *nodes;
+    size_t count;
+    size_t capacity;
+};
+
+struct cupel_graph {
+    cupel_context *context;
+    cupel_parameters *parameters;
+    struct arena arena;
+    struct node_list list;
+    struct cupel_error error;
+    char *scope; /* "encoder.block1." or "" */
+    size_t scope_capacity;
+    /* Open-addressing table from name to node id + 1. */
+    uint32_t *name_slots;
+    size_t name_slot_count;
+    size_t names;
+};
+
+/* The builder behind every public one: checks operands, copies attrs, infers, appends. Name NULL for an
+ * automatic one. Optional operands that are none must be left out by the caller. */
+cupel_node graph_add(cupel_graph *graph, const cupel_op *op, const char *name, const void *attrs,
+                     size_t n_inputs, const cupel_node *inputs);
+/* The same for an op of op_list.inc by its constant. */
+struct graph_node *graph_node_at(cupel_graph *graph, uint32_t id);
+/* The graph of the first operand that has one; poisons are detected by graph_add. */
+cupel_node graph_poisoned(cupel_graph *graph);
+/* Records the first error with the caller's line. */
+cupel_node graph_fail(cupel_graph *graph, cupel_status status, const char *format, ...)
+    CUPEL_PRINTF(3, 4);
+/* "scope.name" in the graph's arena, NULL when memory is refused (already recorded). */
+const char *graph_scoped(cupel_graph *graph, const char *name);
+
+#endif
