@@ -117,11 +117,11 @@ check_failed(const char *file, int line, const char *format, ...) {
     do { \
         const double actual_ = (double)(actual), expected_ = (double)(expected); \
         const double tolerance_ = (tolerance); \
-        const bool same_ = \
-            actual_ == expected_ || (actual_ != actual_ && expected_ != expected_); \
+        const bool same_ = actual_ == expected_ || (actual_ != actual_ && expected_ != expected_); \
         if (!same_ && !(fabs(actual_ - expected_) <= tolerance_)) \
-            check_failed(__FILE__, __LINE__, "%s = %.17g, expected %.17g within %.3g (off by %.3g)", \
-                         #actual, actual_, expected_, tolerance_, actual_ - expected_); \
+            check_failed(__FILE__, __LINE__, \
+                         "%s = %.17g, expected %.17g within %.3g (off by %.3g)", #actual, actual_, \
+                         expected_, tolerance_, actual_ - expected_); \
     } while (0)
 
 #define CHECK_STRING(actual, expected) \
