@@ -22,7 +22,7 @@ struct cupel_error {
 cupel_status cupel_fail(struct cupel_error *error, cupel_status status, const char *format, ...)
     CUPEL_PRINTF(3, 4);
 cupel_status cupel_vfail(struct cupel_error *error, cupel_status status, const char *format,
-                         va_list args);
+                         va_list args) CUPEL_PRINTF(3, 0);
 /* "no memory for <what> (<size> bytes)" */
 cupel_status cupel_fail_memory(struct cupel_error *error, const char *what, size_t size);
 void cupel_error_clear(struct cupel_error *error);
