@@ -98,6 +98,10 @@ typedef struct cupel_op {
     cupel_precision precision;
     /* in_place[k] = 1 + i: output k may share memory with input i (equal descs); 0: never */
     uint8_t in_place[CUPEL_OP_MAX_OUTPUTS];
+    /* Bit masks of the operands that are images (N C H W) and may come in a blocked layout where a
+     * kernel takes it. Elementwise ops need none: their full-shape operands share one layout. */
+    uint32_t image_inputs;
+    uint32_t image_outputs;
     /* Checks the operands and fills the outputs. */
     cupel_status (*infer)(const cupel_op_view *view);
     /* NULL: no gradient; asking for one is an error that says so by name. */

@@ -47,21 +47,23 @@ struct cupel_graph {
     struct arena arena;
     struct node_list list;
     struct cupel_error error;
-    char *scope; /* "encoder.block1." or "" */
+    char *scope; /* "encoder.block1." or NULL for none */
+    size_t scope_length;
     size_t scope_capacity;
-    /* Open-addressing table from name to node id + 1. */
-    uint32_t *name_slots;
-    size_t name_slot_count;
-    size_t names;
+    uint32_t *named; /* ids of the nodes the user named */
+    size_t n_named;
+    size_t named_capacity;
 };
 
 /* The builder behind every public one: checks operands, copies attrs, infers, appends. Name NULL for an
  * automatic one. Optional operands that are none must be left out by the caller. */
 cupel_node graph_add(cupel_graph *graph, const cupel_op *op, const char *name, const void *attrs,
                      size_t n_inputs, const cupel_node *inputs);
-/* The same for an op of op_list.inc by its constant. */
-struct graph_node *graph_node_at(cupel_graph *graph, uint32_t id);
-/* The graph of the first operand that has one; poisons are detected by graph_add. */
+/* Appends an empty node at the end of the list; NULL when memory is refused. */
+struct graph_node *node_list_append(struct node_list *list);
+struct graph_node *graph_node_at(const cupel_graph *graph, uint32_t id);
+/* A node of no operands with one output of that descriptor. */
+cupel_node graph_add_leaf(cupel_graph *graph, const cupel_op *op, const char *name, cupel_desc desc);
 cupel_node graph_poisoned(cupel_graph *graph);
 /* Records the first error with the caller's line. */
 cupel_node graph_fail(cupel_graph *graph, cupel_status status, const char *format, ...)

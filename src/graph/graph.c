@@ -1,0 +1,392 @@
+/*
+ * Graph building: nodes are appended in an order in which every node follows its operands; the first
+ * error is kept and everything after it is poisoned. Test: tests/test_graph.c
+ */
+#include "graph/graph_internal.h"
+
+#include <string.h>
+
+#include "base/hash.h"
+#include "base/memory.h"
+#include "graph/context_internal.h"
+
+/* The line of the user's builder call, set by the macros of the public headers. */
+static _Thread_local struct {
+    const char *file;
+    int line;
+} here;
+
+void cupel_here(const char *file, int line) {
+    here.file = file;
+    here.line = line;
+}
+
+cupel_node cupel_none(void) {
+    return (cupel_node){0};
+}
+
+bool cupel_is_none(cupel_node node) {
+    return node.graph == NULL;
+}
+
+bool cupel_is_poisoned(cupel_node node) {
+    return node.graph != NULL && node.id == CUPEL_NODE_POISON;
+}
+
+cupel_status cupel_graph_create(cupel_graph **out, cupel_context *context,
+                                cupel_parameters *parameters) {
+    *out = NULL;
+    cupel_graph *graph = cupel_alloc(1, sizeof(*graph));
+    if (!graph)
+        return cupel_fail_memory(&context->error, "graph", sizeof(*graph));
+    graph->context = context;
+    graph->parameters = parameters;
+    atomic_fetch_add(&context->children, 1);
+    if (parameters)
+        atomic_fetch_add(&parameters->children, 1);
+    *out = graph;
+    return CUPEL_STATUS_OK;
+}
+
+cupel_status cupel_graph_destroy(cupel_graph *graph) {
+    if (!graph)
+        return CUPEL_STATUS_OK;
+    atomic_fetch_sub(&graph->context->children, 1);
+    if (graph->parameters)
+        atomic_fetch_sub(&graph->parameters->children, 1);
+    arena_release(&graph->arena);
+    cupel_free(graph->list.nodes);
+    cupel_free(graph->scope);
+    cupel_free(graph->named);
+    cupel_free(graph);
+    return CUPEL_STATUS_OK;
+}
+
+cupel_status cupel_graph_check(const cupel_graph *graph) {
+    return graph->error.status;
+}
+
+const char *cupel_graph_error(const cupel_graph *graph) {
+    return graph->error.text;
+}
+
+cupel_context *cupel_graph_context(const cupel_graph *graph) {
+    return graph->context;
+}
+
+cupel_parameters *cupel_graph_parameters(const cupel_graph *graph) {
+    return graph->parameters;
+}
+
+/* --- errors --- */
+
+cupel_node graph_poisoned(cupel_graph *graph) {
+    return (cupel_node){.graph = graph, .id = CUPEL_NODE_POISON};
+}
+
+static void graph_vfail(cupel_graph *graph, cupel_status status, const char *format,
+                        va_list args) {
+    if (graph->error.status != CUPEL_STATUS_OK)
+        return; /* the first error is the one that counts */
+    struct cupel_error sentence;
+    cupel_vfail(&sentence, status, format, args);
+    if (here.file)
+        cupel_fail(&graph->error, status, "%s:%d: %s", here.file, here.line, sentence.text);
+    else
+        cupel_fail(&graph->error, status, "%s", sentence.text);
+}
+
+cupel_node graph_fail(cupel_graph *graph, cupel_status status, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    graph_vfail(graph, status, format, args);
+    va_end(args);
+    return graph_poisoned(graph);
+}
+
+cupel_node cupel_graph_poison(cupel_graph *graph, cupel_status status, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    graph_vfail(graph, status, format, args);
+    va_end(args);
+    return graph_poisoned(graph);
+}
+
+cupel_status cupel_op_fail(const cupel_op_view *view, cupel_status status, const char *format,
+                           ...) {
+    struct cupel_error sentence;
+    va_list args;
+    va_start(args, format);
+    cupel_vfail(&sentence, status, format, args);
+    va_end(args);
+    return cupel_fail(view->sink, status, "%s%s%s: %s", view->op->name, view->name ? " " : "",
+                      view->name ? view->name : "", sentence.text);
+}
+
+/* --- scopes and names --- */
+
+void cupel_graph_enter(cupel_graph *graph, const char *scope) {
+    const size_t length = strlen(scope);
+    if (length == 0 || strchr(scope, ' ')) {
+        graph_fail(graph, CUPEL_STATUS_NAME, "'%s' is not a scope name", scope);
+        return;
+    }
+    if (!cupel_grow(&graph->scope, &graph->scope_capacity, graph->scope_length + length + 2, 1)) {
+        graph_fail(graph, CUPEL_STATUS_OUT_OF_MEMORY, "no memory for scope '%s'", scope);
+        return;
+    }
+    memcpy(graph->scope + graph->scope_length, scope, length);
+    graph->scope_length += length;
+    graph->scope[graph->scope_length++] = '.';
+    graph->scope[graph->scope_length] = 0;
+}
+
+void cupel_graph_leave(cupel_graph *graph) {
+    if (graph->scope_length == 0) {
+        /* An enter that failed has left the graph in error already. */
+        graph_fail(graph, CUPEL_STATUS_BUG, "cupel_graph_leave without a scope");
+        return;
+    }
+    graph->scope_length--; /* the last dot; then back to the one before */
+    while (graph->scope_length > 0 && graph->scope[graph->scope_length - 1] != '.')
+        graph->scope_length--;
+    graph->scope[graph->scope_length] = 0;
+}
+
+const char *graph_scoped(cupel_graph *graph, const char *name) {
+    const char *full =
+        arena_printf(&graph->arena, "%s%s", graph->scope_length ? graph->scope : "", name);
+    if (!full)
+        graph_fail(graph, CUPEL_STATUS_OUT_OF_MEMORY, "no memory for the name '%s'", name);
+    return full;
+}
+
+static uint32_t find_named(const cupel_graph *graph, const char *full) {
+    for (size_t i = 0; i < graph->n_named; i++)
+        if (strcmp(graph->list.nodes[graph->named[i]].name, full) == 0)
+            return graph->named[i];
+    return CUPEL_NODE_POISON;
+}
+
+/* Gives node `id` its full name, which lives in the arena. */
+static bool set_name(cupel_graph *graph, uint32_t id, const char *full) {
+    if (find_named(graph, full) != CUPEL_NODE_POISON) {
+        graph_fail(graph, CUPEL_STATUS_NAME, "two nodes are named '%s'", full);
+        return false;
+    }
+    if (!cupel_grow(&graph->named, &graph->named_capacity, graph->n_named + 1,
+                    sizeof(*graph->named))) {
+        graph_fail(graph, CUPEL_STATUS_OUT_OF_MEMORY, "no memory for the name '%s'", full);
+        return false;
+    }
+    graph->named[graph->n_named++] = id;
+    graph->list.nodes[id].name = full;
+    graph->list.nodes[id].named = true;
+    return true;
+}
+
+cupel_node cupel_named(cupel_node node, const char *name) {
+    if (cupel_is_none(node) || cupel_is_poisoned(node))
+        return node;
+    const char *full = graph_scoped(node.graph, name);
+    if (!full)
+        return graph_poisoned(node.graph);
+    struct graph_node *inner = graph_node_at(node.graph, node.id);
+    if (inner->named && strcmp(inner->name, full) != 0)
+        return graph_fail(node.graph, CUPEL_STATUS_NAME,
+                          "node '%s' cannot be named '%s': it has a name", inner->name, full);
+    if (inner->named)
+        return node;
+    return set_name(node.graph, node.id, full) ? node : graph_poisoned(node.graph);
+}
+
+cupel_node cupel_graph_find(cupel_graph *graph, const char *name) {
+    const uint32_t id = find_named(graph, name);
+    if (id == CUPEL_NODE_POISON)
+        return graph_fail(graph, CUPEL_STATUS_NAME, "the graph has no node named '%s'", name);
+    return (cupel_node){.graph = graph, .id = id};
+}
+
+bool graph_has(const cupel_graph *graph, const char *name, cupel_node *out) {
+    const uint32_t id = find_named(graph, name);
+    *out = (cupel_node){.graph = (cupel_graph *)graph, .id = id};
+    return id != CUPEL_NODE_POISON;
+}
+
+/* --- nodes --- */
+
+struct graph_node *graph_node_at(const cupel_graph *graph, uint32_t id) {
+    return &graph->list.nodes[id];
+}
+
+struct graph_node *node_list_append(struct node_list *list) {
+    if (list->count >= CUPEL_NODE_POISON - 1 ||
+        !cupel_grow(&list->nodes, &list->capacity, list->count + 1, sizeof(*list->nodes)))
+        return NULL;
+    struct graph_node *node = &list->nodes[list->count++];
+    *node = (struct graph_node){0};
+    return node;
+}
+
+const cupel_desc *cupel_node_desc(cupel_node node) {
+    if (cupel_is_none(node) || cupel_is_poisoned(node))
+        return NULL;
+    return &graph_node_at(node.graph, node.id)->outputs[node.output];
+}
+
+cupel_shape cupel_node_shape(cupel_node node) {
+    const cupel_desc *desc = cupel_node_desc(node);
+    return desc ? desc->shape : cupel_shape_scalar();
+}
+
+cupel_node cupel_node_output(cupel_node node, uint32_t output) {
+    if (cupel_is_none(node) || cupel_is_poisoned(node))
+        return node;
+    const struct graph_node *inner = graph_node_at(node.graph, node.id);
+    if (output >= inner->n_outputs)
+        return graph_fail(node.graph, CUPEL_STATUS_INVALID_ARGUMENT, "node '%s' has no output %u",
+                          inner->name, output);
+    node.output = output;
+    return node;
+}
+
+const char *cupel_node_name(cupel_node node) {
+    if (cupel_is_none(node))
+        return "(none)";
+    return cupel_is_poisoned(node) ? "(poisoned)" : graph_node_at(node.graph, node.id)->name;
+}
+
+/* An empty node with room for its operands and its automatic name; NULL after recording the error. */
+static struct graph_node *append(cupel_graph *graph, const cupel_op *op, const char *name,
+                                 size_t n_inputs) {
+    struct arena *arena = &graph->arena;
+    const uint32_t id = (uint32_t)graph->list.count;
+    const char *full = name ? graph_scoped(graph, name)
+                            : arena_printf(arena, "%s%s#%u", graph->scope_length ? graph->scope : "",
+                                           op->name, id);
+    struct edge *inputs = arena_alloc(arena, n_inputs + 1, sizeof(*inputs));
+    cupel_desc *outputs = arena_alloc(arena, (size_t)op->n_outputs, sizeof(*outputs));
+    struct graph_node *node = full && inputs && outputs ? node_list_append(&graph->list) : NULL;
+    if (!node) {
+        graph_fail(graph, CUPEL_STATUS_OUT_OF_MEMORY, "no memory for a %s node", op->name);
+        return NULL;
+    }
+    *node = (struct graph_node){.op = op,
+                                .n_inputs = (uint32_t)n_inputs,
+                                .n_outputs = (uint32_t)op->n_outputs,
+                                .inputs = inputs,
+                                .outputs = outputs,
+                                .name = full,
+                                .file = here.file,
+                                .line = here.line};
+    if (name && !set_name(graph, id, full)) {
+        graph->list.count--;
+        return NULL;
+    }
+    return node;
+}
+
+cupel_node graph_add_leaf(cupel_graph *graph, const cupel_op *op, const char *name,
+                          cupel_desc desc) {
+    if (graph->error.status != CUPEL_STATUS_OK)
+        return graph_poisoned(graph);
+    if (!cupel_shape_valid(desc.shape)) {
+        char text[CUPEL_SHAPE_TEXT_SIZE];
+        return graph_fail(graph, CUPEL_STATUS_SHAPE, "%s %s: impossible shape %s", op->name,
+                          name ? name : "", cupel_shape_format(text, desc.shape));
+    }
+    struct graph_node *node = append(graph, op, name, 0);
+    if (!node)
+        return graph_poisoned(graph);
+    node->outputs[0] = desc;
+    return (cupel_node){.graph = graph, .id = (uint32_t)(graph->list.count - 1)};
+}
+
+static bool check_operands(cupel_graph *graph, const cupel_op *op, size_t n,
+                           const cupel_node *inputs) {
+    if (n < (size_t)op->min_inputs || (op->max_inputs >= 0 && n > (size_t)op->max_inputs)) {
+        graph_fail(graph, CUPEL_STATUS_INVALID_ARGUMENT, "%s takes %d to %d operands, not %zu",
+                   op->name, op->min_inputs, op->max_inputs, n);
+        return false;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (cupel_is_none(inputs[i])) {
+            graph_fail(graph, CUPEL_STATUS_INVALID_ARGUMENT, "%s: operand %zu is missing", op->name,
+                       i);
+            return false;
+        }
+        if (inputs[i].graph != graph) {
+            graph_fail(graph, CUPEL_STATUS_INVALID_ARGUMENT,
+                       "%s: operand %zu belongs to another graph", op->name, i);
+            return false;
+        }
+        if (cupel_is_poisoned(inputs[i]))
+            return false;
+        if (inputs[i].id >= graph->list.count ||
+            inputs[i].output >= graph_node_at(graph, inputs[i].id)->n_outputs) {
+            graph_fail(graph, CUPEL_STATUS_INVALID_ARGUMENT, "%s: operand %zu is no node", op->name,
+                       i);
+            return false;
+        }
+    }
+    return true;
+}
+
+enum { FEW_INPUTS = 16 };
+
+cupel_node graph_add(cupel_graph *graph, const cupel_op *op, const char *name, const void *attrs,
+                     size_t n_inputs, const cupel_node *inputs) {
+    if (!graph) {
+        for (size_t i = 0; i < n_inputs && !graph; i++)
+            graph = inputs[i].graph;
+        if (!graph)
+            return cupel_none();
+    }
+    if (graph->error.status != CUPEL_STATUS_OK || !check_operands(graph, op, n_inputs, inputs))
+        return graph_poisoned(graph);
+
+    cupel_desc few[FEW_INPUTS];
+    cupel_desc *descs = few;
+    if (n_inputs > FEW_INPUTS)
+        descs = arena_alloc(&graph->arena, n_inputs, sizeof(*descs));
+    const void *copied =
+        op->attr_size ? arena_copy(&graph->arena, attrs, op->attr_size) : (const void *)"";
+    if (!descs || !copied)
+        return graph_fail(graph, CUPEL_STATUS_OUT_OF_MEMORY, "no memory for a %s node", op->name);
+    for (size_t i = 0; i < n_inputs; i++)
+        descs[i] = *cupel_node_desc(inputs[i]);
+
+    cupel_desc outputs[CUPEL_OP_MAX_OUTPUTS] = {0};
+    struct cupel_error error = {0};
+    const cupel_op_view view = {.op = op,
+                                .attrs = copied,
+                                .name = name,
+                                .n_inputs = (int)n_inputs,
+                                .inputs = descs,
+                                .n_outputs = op->n_outputs,
+                                .outputs = outputs,
+                                .sink = &error};
+    const cupel_status status = op->infer(&view);
+    if (status != CUPEL_STATUS_OK)
+        return graph_fail(graph, status, "%s", error.text);
+    for (int i = 0; i < op->n_outputs; i++)
+        if (!cupel_shape_valid(outputs[i].shape)) {
+            char text[CUPEL_SHAPE_TEXT_SIZE];
+            return graph_fail(graph, CUPEL_STATUS_SHAPE, "%s: output %d would have shape %s",
+                              op->name, i, cupel_shape_format(text, outputs[i].shape));
+        }
+
+    struct graph_node *node = append(graph, op, name, n_inputs);
+    if (!node)
+        return graph_poisoned(graph);
+    node->attrs = copied;
+    for (size_t i = 0; i < n_inputs; i++)
+        node->inputs[i] = (struct edge){.node = inputs[i].id, .output = inputs[i].output};
+    memcpy(node->outputs, outputs, (size_t)op->n_outputs * sizeof(*outputs));
+    return (cupel_node){.graph = graph, .id = (uint32_t)(graph->list.count - 1)};
+}
+
+cupel_node cupel_apply(cupel_graph *graph, const cupel_op *op, const void *attrs, size_t n_inputs,
+                       const cupel_node *inputs) {
+    return graph_add(graph, op, NULL, attrs, n_inputs, inputs);
+}
