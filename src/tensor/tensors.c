@@ -9,14 +9,12 @@
 #include "base/hash.h"
 #include "base/memory.h"
 
-cupel_status cupel_tensors_create(cupel_tensors **out)
-{
+cupel_status cupel_tensors_create(cupel_tensors **out) {
     *out = cupel_alloc(1, sizeof(**out));
     return *out ? CUPEL_STATUS_OK : CUPEL_STATUS_OUT_OF_MEMORY;
 }
 
-static void tensor_free(cupel_tensor *tensor)
-{
+static void tensor_free(cupel_tensor *tensor) {
     if (!tensor)
         return;
     cupel_free((void *)(uintptr_t)tensor->name);
@@ -24,8 +22,7 @@ static void tensor_free(cupel_tensor *tensor)
     cupel_free(tensor);
 }
 
-void cupel_tensors_destroy(cupel_tensors *tensors)
-{
+void cupel_tensors_destroy(cupel_tensors *tensors) {
     if (!tensors)
         return;
     for (size_t i = 0; i < tensors->count; i++)
@@ -40,24 +37,20 @@ void cupel_tensors_destroy(cupel_tensors *tensors)
     cupel_free(tensors);
 }
 
-const char *cupel_tensors_error(const cupel_tensors *tensors)
-{
+const char *cupel_tensors_error(const cupel_tensors *tensors) {
     return tensors ? tensors->error.text : "";
 }
 
-size_t cupel_tensors_count(const cupel_tensors *tensors)
-{
+size_t cupel_tensors_count(const cupel_tensors *tensors) {
     return tensors->count;
 }
 
-const cupel_tensor *cupel_tensors_at(const cupel_tensors *tensors, size_t index)
-{
+const cupel_tensor *cupel_tensors_at(const cupel_tensors *tensors, size_t index) {
     return index < tensors->count ? tensors->entries[index] : NULL;
 }
 
 /* The slot of `name` in the index: the one that holds it, or the free one where it belongs. */
-static size_t *index_slot(const cupel_tensors *tensors, const char *name)
-{
+static size_t *index_slot(const cupel_tensors *tensors, const char *name) {
     const size_t mask = tensors->index_size - 1;
     size_t at = (size_t)hash_string(name) & mask;
     while (tensors->index[at] != 0) {
@@ -68,8 +61,7 @@ static size_t *index_slot(const cupel_tensors *tensors, const char *name)
     return &tensors->index[at];
 }
 
-const cupel_tensor *cupel_tensors_find(const cupel_tensors *tensors, const char *name)
-{
+const cupel_tensor *cupel_tensors_find(const cupel_tensors *tensors, const char *name) {
     if (tensors->index_size == 0)
         return NULL;
     const size_t slot = *index_slot(tensors, name);
@@ -77,8 +69,7 @@ const cupel_tensor *cupel_tensors_find(const cupel_tensors *tensors, const char 
 }
 
 /* Makes room for one more name at a load of at most one half. */
-static bool index_reserve(cupel_tensors *tensors)
-{
+static bool index_reserve(cupel_tensors *tensors) {
     if ((tensors->count + 1) * 2 <= tensors->index_size)
         return true;
     const size_t size = tensors->index_size ? tensors->index_size * 2 : 16;
@@ -93,8 +84,7 @@ static bool index_reserve(cupel_tensors *tensors)
     return true;
 }
 
-bool tensors_utf8_valid(const char *text)
-{
+bool tensors_utf8_valid(const char *text) {
     const unsigned char *s = (const unsigned char *)text;
     while (*s) {
         if (*s < 0x80) {
@@ -119,8 +109,7 @@ bool tensors_utf8_valid(const char *text)
 }
 
 cupel_status tensors_add_blank(cupel_tensors *tensors, const char *name, cupel_type type,
-                               cupel_shape shape, cupel_tensor **out)
-{
+                               cupel_shape shape, cupel_tensor **out) {
     struct cupel_error *const error = &tensors->error;
     if (!name || !*name || !tensors_utf8_valid(name) || strcmp(name, "__metadata__") == 0)
         return cupel_fail(error, CUPEL_STATUS_NAME,
@@ -158,8 +147,7 @@ cupel_status tensors_add_blank(cupel_tensors *tensors, const char *name, cupel_t
 }
 
 cupel_status cupel_tensors_add(cupel_tensors *tensors, const char *name, cupel_type type,
-                               cupel_shape shape, const void *data, const cupel_tensor **out)
-{
+                               cupel_shape shape, const void *data, const cupel_tensor **out) {
     cupel_tensor *tensor;
     CUPEL_TRY(tensors_add_blank(tensors, name, type, shape, &tensor));
     if (data)
@@ -171,8 +159,8 @@ cupel_status cupel_tensors_add(cupel_tensors *tensors, const char *name, cupel_t
     return CUPEL_STATUS_OK;
 }
 
-cupel_status cupel_tensors_set_metadata(cupel_tensors *tensors, const char *key, const char *value)
-{
+cupel_status cupel_tensors_set_metadata(cupel_tensors *tensors, const char *key,
+                                        const char *value) {
     struct cupel_error *const error = &tensors->error;
     if (!key || !value || !tensors_utf8_valid(key) || !tensors_utf8_valid(value))
         return cupel_fail(error, CUPEL_STATUS_INVALID_ARGUMENT,
@@ -198,15 +186,13 @@ cupel_status cupel_tensors_set_metadata(cupel_tensors *tensors, const char *key,
     return CUPEL_STATUS_OK;
 }
 
-const char *cupel_tensors_metadata(const cupel_tensors *tensors, const char *key)
-{
+const char *cupel_tensors_metadata(const cupel_tensors *tensors, const char *key) {
     for (size_t i = 0; i < tensors->metadata_count; i++)
         if (strcmp(tensors->metadata[i].key, key) == 0)
             return tensors->metadata[i].value;
     return NULL;
 }
 
-const char *cupel_tensors_metadata_key(const cupel_tensors *tensors, size_t index)
-{
+const char *cupel_tensors_metadata_key(const cupel_tensors *tensors, size_t index) {
     return index < tensors->metadata_count ? tensors->metadata[index].key : NULL;
 }

@@ -23,8 +23,7 @@ struct cupel_tensors {
     size_t metadata_count, metadata_capacity;
 };
 
-/* As cupel_tensors_add, but fails without memory for a copy of `data` being needed: the caller
- * fills the (uninitialised) data of *out. */
+/* As cupel_tensors_add, but the data of *out is left uninitialised for the caller to fill. */
 cupel_status tensors_add_blank(cupel_tensors *tensors, const char *name, cupel_type type,
                                cupel_shape shape, cupel_tensor **out);
 /* Whether the text is well-formed UTF-8 (no surrogates, no overlong forms). */
