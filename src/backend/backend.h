@@ -1,11 +1,11 @@
 /*
- * The interface between the compiler above and the devices below: kernels, memory, and the execution
- * of a compiled list of steps. Nothing above this line reads through a device pointer.
+ * The interface between the compiler above and the devices below: kernels, memory, and the
+ * execution of a compiled list of steps. Nothing above this line reads through a device pointer.
  *
- * A kernel is {op, name, accept, plan, run, drop}. accept() is one boolean expression, a condition a
- * line, each with its reason. Kernels of an op stand in a list from the most special to the reference,
- * which takes everything in plain layouts; dispatch happens once, when a program is compiled.
- * Test: tests/test_dispatch.c, tests/test_device_*.c
+ * A kernel is {op, name, accept, plan, run, drop}. accept() is one boolean expression, a condition
+ * a line, each with its reason. Kernels of an op stand in a list from the most special to the
+ * reference, which takes everything in plain layouts; dispatch happens once, when a program is
+ * compiled. Test: tests/test_dispatch.c, tests/test_device_*.c
  */
 #ifndef CUPEL_BACKEND_H
 #define CUPEL_BACKEND_H
@@ -24,7 +24,7 @@ struct kernel_request {
 
 /* One operand that the kernel wants in (or makes in) a private form. */
 struct kernel_pack {
-    int operand;  /* index of the input (pack) or output (unpack) */
+    int operand; /* index of the input (pack) or output (unpack) */
     bool output;
     size_t bytes; /* of the private form */
 };
@@ -34,12 +34,13 @@ struct kernel;
 /* A kernel made ready for one node. Immutable once the program is compiled. */
 struct kernel_plan {
     const struct kernel *kernel;
-    void *state;           /* the kernel's own, freed by drop */
-    size_t scratch_bytes;  /* 64-byte aligned scratch wanted at each run */
-    int threads;           /* planned for */
-    double cost;           /* estimated seconds; 0: unknown */
+    void *state;          /* the kernel's own, freed by drop */
+    size_t scratch_bytes; /* 64-byte aligned scratch wanted at each run */
+    int threads;          /* planned for */
+    double cost;          /* estimated seconds; 0: unknown */
     int n_packs;
     struct kernel_pack packs[KERNEL_MAX_PACKS];
+    const char *detail; /* for prints and traces: a library's own name of the code; or NULL */
 };
 
 struct kernel_call {
@@ -58,8 +59,8 @@ enum kernel_flag {
 };
 
 struct kernel {
-    const char *op;   /* op->name */
-    const char *name; /* "onednn:direct", "vec:chain", "ref" */
+    const char *op;    /* op->name */
+    const char *name;  /* "onednn:direct", "vec:chain", "ref" */
     uint32_t revision; /* grows when its bits change */
     uint32_t flags;
     /* NULL: always. Says why not through *why (a constant sentence). */
@@ -87,18 +88,18 @@ enum memory_space {
 
 /* A step as the device sees it. */
 struct exec_step {
-    const char *name;  /* of the node */
+    const char *name; /* of the node */
     cupel_op_view view;
     struct kernel_plan plan;
-    int pack_of;            /* -1, or index into the pack list of pack_plan: run plan.kernel->pack */
+    int pack_of; /* -1, or index into the pack list of pack_plan: run plan.kernel->pack */
     const struct kernel_plan *pack_plan;
-    uint32_t n_buffers;     /* inputs, then outputs, then scratch (may be absent) */
+    uint32_t n_buffers;      /* inputs, then outputs, then scratch (may be absent) */
     const uint32_t *buffers; /* indices into exec_program.buffers */
     uint32_t scratch;        /* buffer index or UINT32_MAX */
     bool prologue;           /* reruns only when a variable's version moved */
     uint32_t n_after;        /* steps that must have run before this one */
     const uint32_t *after;
-    uint32_t n_ends;         /* buffers whose planned life ends after this step */
+    uint32_t n_ends; /* buffers whose planned life ends after this step */
     const uint32_t *ends;
 };
 
@@ -159,7 +160,8 @@ cupel_status backend_execute_in_order(struct backend *backend, struct exec_frame
 /* Runs one step on the calling thread. */
 cupel_status backend_run_step(struct exec_frame *frame, uint32_t step);
 
-/* The reference kernels of an op (one), the cpu backend's (own and library kernels, reference last). */
+/* The reference kernels of an op (one), the cpu backend's (own and library kernels, reference
+ * last). */
 const struct kernel *const *ref_kernels(struct backend *backend, const char *op);
 const struct kernel *const *cpu_kernels(struct backend *backend, const char *op);
 /* The channel block that suits this processor's vectors: 16, 8, or 1. */

@@ -85,8 +85,9 @@ static double fused_flops(const cupel_op_view *view) {
     return sum;
 }
 
-/* n_outputs differs from node to node; the descriptor has the most. in_place cannot name which input
- * dies, but any output may share memory with any full input of equal desc: kernels must allow it. */
+/* n_outputs differs from node to node; the descriptor has the most. in_place cannot name which
+ * input dies, but any output may share memory with any full input of equal desc: kernels must allow
+ * it. */
 const cupel_op op_fused = {
     .size = sizeof(cupel_op),
     .version = CUPEL_OP_VERSION,
