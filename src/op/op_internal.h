@@ -31,15 +31,42 @@ cupel_status infer_index(const cupel_op_view *view, int input);
 cupel_status infer_rank(const cupel_op_view *view, int input, int rank);
 /* Sets output k. */
 void infer_output(const cupel_op_view *view, int output, cupel_type type, cupel_shape shape);
+/* The broadcast shape of inputs first.. (which share one type, any) to the last. */
+cupel_status infer_broadcast(const cupel_op_view *view, int first, cupel_shape *shape);
+/* Fails unless inputs first.. to the last share one type. */
+cupel_status infer_one_type(const cupel_op_view *view, int first);
+/* Fails unless input i has that axis. */
+cupel_status infer_axis(const cupel_op_view *view, int input, int64_t axis);
+/* The rule of all reductions by attrs_reduce. */
+cupel_status infer_reduce(const cupel_op_view *view);
+
+/* --- costs --- */
+/* 0: elements are moved. */
+double flops_none(const cupel_op_view *view);
+/* One per element of input 0. */
+double flops_per_input(const cupel_op_view *view);
 
 /* --- adjoints --- */
 /* Sums g over the axes along which `like` was broadcast, so that it has its shape. */
 cupel_node adjoint_unbroadcast(cupel_node g, cupel_node like);
 /* diff_inputs[0] = g * factor, for unary ops; convenience. */
 cupel_status adjoint_unary(const cupel_adjoint *adjoint, cupel_node diff_src);
+/* A reduction's result (or its gradient) with the reduced axes of src back, at extent 1. */
+cupel_node adjoint_keep_axes(cupel_node reduced, cupel_node src, uint32_t axes);
+/* A scalar constant of the type of `like`, which may be poisoned. */
+cupel_node scalar_like(cupel_node like, double value);
+/* 0, 1, ..., n - 1 as I64 [n]. */
+cupel_node iota(cupel_graph *graph, int64_t n);
 
 /* Builders for one and two operands of an op without attributes. */
 cupel_node build_unary(const cupel_op *op, cupel_node x);
 cupel_node build_binary(const cupel_op *op, cupel_node a, cupel_node b);
+/* By attrs_reduce; CUPEL_ALL_AXES is cut to the axes that are there. */
+cupel_node build_reduce(const cupel_op *op, cupel_node x, uint32_t axes, bool keep);
+struct attrs_shape attrs_of_shape(cupel_shape shape);
+cupel_shape attrs_to_shape(const struct attrs_shape *attrs);
+/* Where index comes from an index input (through moves), its bound must be within extent: fails the
+ * graph and returns false otherwise. Values are checked when the input is written. */
+bool index_within(cupel_node index, int64_t extent, const char *op);
 
 #endif
