@@ -22,9 +22,7 @@ install(FILES "${PROJECT_BINARY_DIR}/cmake/cupelConfig.cmake"
 # The .pc file finds its prefix from its own place, so an installed tree may be moved.
 file(RELATIVE_PATH CUPEL_PC_PREFIX "/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/")
 string(REGEX REPLACE "/$" "" CUPEL_PC_PREFIX "${CUPEL_PC_PREFIX}")
-set(CUPEL_PC_OPENMP "${OpenMP_C_LIB_NAMES}")
-list(TRANSFORM CUPEL_PC_OPENMP PREPEND "-l")
-list(JOIN CUPEL_PC_OPENMP " " CUPEL_PC_OPENMP)
+set(CUPEL_PC_OPENMP "${OpenMP_C_FLAGS}")
 configure_file("${PROJECT_SOURCE_DIR}/cmake/cupel.pc.in" "${PROJECT_BINARY_DIR}/cmake/cupel.pc" @ONLY)
 install(FILES "${PROJECT_BINARY_DIR}/cmake/cupel.pc"
         DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
