@@ -1,8 +1,8 @@
 /*
  * Files: a reader of whole files and a writer whose target changes at once or not at all. The
  * temporary file lies beside the target (a rename works only within one file system) and is named
- * .NAME.tmp-PID-N. Devices and pipes (/dev/stdout) cannot be renamed over: they are written directly.
- * Test: tests/test_file.c
+ * .NAME.tmp-PID-N. Devices and pipes (/dev/stdout) cannot be renamed over: they are written
+ * directly. Test: tests/test_file.c
  */
 #define _GNU_SOURCE
 #include "base/file.h"

@@ -8,9 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-uint64_t hash_mix64(uint64_t x);                       /* splitmix64 finaliser */
-uint64_t hash_bytes(const void *bytes, size_t size);   /* of a byte string */
-uint64_t hash_string(const char *text);                /* hash_bytes without the final 0 */
-uint64_t hash_combine(uint64_t a, uint64_t b);         /* order matters */
+uint64_t hash_mix64(uint64_t x);                     /* splitmix64 finaliser */
+uint64_t hash_bytes(const void *bytes, size_t size); /* of a byte string */
+uint64_t hash_string(const char *text);              /* hash_bytes without the final 0 */
+uint64_t hash_combine(uint64_t a, uint64_t b);       /* order matters */
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * Heap memory: the only file that calls malloc and free. Every request can fail, and a test can make
- * the n-th one fail (once, or that one and all after it) through cupel_memory_fail_after().
+ * Heap memory: the only file that calls malloc and free. Every request can fail, and a test can
+ * make the n-th one fail (once, or that one and all after it) through cupel_memory_fail_after().
  * Test: tests/test_memory.c
  */
 #ifndef CUPEL_BASE_MEMORY_H
@@ -13,7 +13,7 @@
 /* Vector width, cache line and DMA friendly; all numeric buffers start on it. */
 enum { CUPEL_ALIGNMENT = 64 };
 
-/* Zeroed memory for count objects of size bytes; NULL when refused or when the product overflows. */
+/* Zeroed memory for count objects of size bytes; NULL when refused or the product overflows. */
 void *cupel_alloc(size_t count, size_t size);
 /* As realloc for arrays: on NULL the old block stays valid. New bytes are not zeroed. */
 void *cupel_realloc(void *block, size_t count, size_t size);

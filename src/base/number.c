@@ -1,7 +1,7 @@
 /*
  * Numbers as text under the C locale, whatever setlocale() the program called. Parsing checks the
- * grammar itself and leaves the value to strtod; printing takes the fewest digits that read back and
- * places the point by the rule of Python and JavaScript (exponents from 1e16 and below 1e-4).
+ * grammar itself and leaves the value to strtod; printing takes the fewest digits that read back
+ * and places the point by the rule of Python (exponents from 1e16 and below 1e-4).
  * Test: tests/test_number.c
  */
 #define _GNU_SOURCE

@@ -1,6 +1,6 @@
 /*
- * Numbers as text, the same in every locale: strict parsing of whole strings, shortest printing that
- * reads back to the same value. The only file that calls strtod or prints floating point.
+ * Numbers as text, the same in every locale: strict parsing of whole strings, shortest printing
+ * that reads back to the same value. The only file that calls strtod or prints floating point.
  * Test: tests/test_number.c
  */
 #ifndef CUPEL_BASE_NUMBER_H
@@ -12,7 +12,8 @@
 
 /* The whole string must be the number (no spaces, no trailing text, no hex, no inf or nan). */
 bool number_parse_f64(const char *text, double *out);
-bool number_parse_i64(const char *text, int64_t *out); /* decimal; a leading 0 only for "0" itself */
+/* Decimal digits, with "-" in front of a negative i64; a leading 0 only for "0" itself. */
+bool number_parse_i64(const char *text, int64_t *out);
 bool number_parse_u64(const char *text, uint64_t *out);
 
 enum { NUMBER_TEXT_SIZE = 40 };

@@ -1,8 +1,8 @@
 /*
- * Threads of computation on OpenMP's pool. The range is cut into as many pieces as there are threads
- * before any thread starts, so a piece depends on the arguments alone. Under ThreadSanitizer, which
- * cannot see the barriers of libgomp, the pieces run on plain POSIX threads instead.
- * Test: tests/test_parallel.c
+ * Threads of computation on OpenMP's pool. The range is cut into as many pieces as there are
+ * threads before any thread starts, so a piece depends on the arguments alone. Under
+ * ThreadSanitizer, which cannot see the barriers of libgomp, the pieces run on plain POSIX threads
+ * instead. Test: tests/test_parallel.c
  */
 #define _GNU_SOURCE
 #include "base/parallel.h"

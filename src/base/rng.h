@@ -1,6 +1,7 @@
 /*
- * Counter-based randomness: Philox4x32-10 (Salmon et al. 2011, Random123). A draw is a pure function
- * of (seed, stream, step, row, element), so it depends on no order, thread, neighbour or device.
+ * Counter-based randomness: Philox4x32-10 (Salmon et al. 2011, Random123). A draw is a pure
+ * function of (seed, stream, step, row, element), so it depends on no order, thread, neighbour or
+ * device.
  *
  *   key     = hash_combine(seed, stream) as two u32 (low word first)
  *   counter = { low(row), high(row), step, element / 4 }; the block gives elements 4i .. 4i+3
