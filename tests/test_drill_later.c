@@ -1,0 +1,615 @@
+/*
+ * What comes later, in small: four little programs of kinds that the engine must carry without a
+ * special case, three steps each, against PyTorch (golden/drills.safetensors;
+ * tools/golden/drills.py says what each computes) and killed and resumed.
+ *
+ *   dbnn      weights generated per example and sampled, a mixture prior, batched products
+ *   pair      two networks and two optimisers, loss tables, images attacked by a program of their
+ * own gradcam   gradients at an inner node, in a program beside the training one tail      a last
+ * batch of 5 after two of 8, under batch norm and dropout
+ *
+ * Between the nodes the host computes nothing: it writes batches and counters, and runs programs.
+ * An update is a node of its own today; a pass that fuses it with the product that makes its
+ * gradient must keep these bits (test "*_same_bits_unfused" is where that is held).
+ */
+#include "support/golden.h"
+
+#include <stdlib.h>
+
+enum { SEED = 53, STEPS = 3, MOST_PROGRAMS = 3 };
+
+/* One process of training, as far as memory goes. */
+struct life {
+    struct golden_machine machine;
+    size_t n_programs;
+    struct golden_program programs[MOST_PROGRAMS];
+};
+
+struct limits {
+    double values;    /* losses, outputs */
+    double variables; /* after three steps */
+};
+
+struct drill {
+    const char *name;
+    void (*open)(struct life *life);
+    /* Runs a step; compares what it gives when golden is not NULL. */
+    void (*step)(struct life *life, int step, const cupel_tensors *golden, double tolerance);
+    /* After the last step; may be NULL. */
+    void (*finish)(struct life *life, const cupel_tensors *golden, double tolerance);
+    struct limits f32;
+};
+
+static void compile(struct life *life, cupel_graph *graph, const char *name, size_t n_outputs,
+                    const cupel_output *outputs) {
+    CHECK(life->n_programs < MOST_PROGRAMS);
+    golden_compile(&life->programs[life->n_programs++], &life->machine, graph, name, n_outputs,
+                   outputs);
+}
+
+/* --- small things the drills share --- */
+static cupel_node real_input(cupel_graph *graph, const char *name, cupel_shape shape) {
+    return cupel_input(graph, name, CUPEL_TYPE_REAL, shape);
+}
+
+static cupel_node scalar_input(cupel_graph *graph, const char *name) {
+    return real_input(graph, name, cupel_shape_scalar());
+}
+
+static cupel_node mean_all(cupel_node x) {
+    return cupel_reduce_mean(x, CUPEL_ALL_AXES, false);
+}
+
+static cupel_node dense_no_bias(cupel_node x, const char *name, int64_t out) {
+    return cupel_layer_dense(x, name, out, &(cupel_layer_options){.no_bias = true});
+}
+
+static cupel_node norm(cupel_node x, const char *name, bool training) {
+    return cupel_layer_batch_norm(x, name, training, 0.1, 1e-5);
+}
+
+static cupel_node conv(cupel_node x, const char *name, int64_t out, int64_t kernel,
+                       int64_t stride) {
+    const int64_t padding = kernel / 2;
+    const cupel_conv_options options = {.stride = {stride, stride}, .padding = {padding, padding}};
+    return cupel_layer_conv2d(x, name, out, kernel, &options,
+                              &(cupel_layer_options){.no_bias = true});
+}
+
+/* A residual network of one block, up to its feature maps. */
+static cupel_node small_features(cupel_graph *graph, cupel_node x, bool training) {
+    const cupel_node stem = cupel_relu(norm(conv(x, "conv1", 4, 3, 1), "bn1", training));
+    cupel_graph_enter(graph, "layer1.0");
+    cupel_node h = cupel_relu(norm(conv(stem, "conv1", 6, 3, 2), "bn1", training));
+    h = norm(conv(h, "conv2", 6, 3, 1), "bn2", training);
+    const cupel_node shortcut = norm(conv(stem, "downsample.0", 6, 1, 2), "downsample.1", training);
+    cupel_graph_leave(graph);
+    return cupel_relu(cupel_add(h, shortcut));
+}
+
+static cupel_node small_head(cupel_node features) {
+    const cupel_node pooled = cupel_reduce_mean(features, CUPEL_AXIS(2) | CUPEL_AXIS(3), false);
+    return cupel_layer_dense(pooled, "fc", 3, NULL);
+}
+
+static cupel_node small_network(cupel_graph *graph, const char *scope, cupel_node x,
+                                bool training) {
+    cupel_graph_enter(graph, scope);
+    const cupel_node logits = small_head(small_features(graph, x, training));
+    cupel_graph_leave(graph);
+    return logits;
+}
+
+static void write_uniform(struct golden_program *program, const char *input, const char *name,
+                          size_t count) {
+    double values[2048];
+    CHECK(count <= sizeof values / sizeof values[0]);
+    golden_uniform_fill(name, values, count);
+    golden_write(program, input, values, count);
+}
+
+/* labels[i] = (i + shift) mod classes */
+static void write_labels(struct golden_program *program, size_t count, size_t shift,
+                         size_t classes) {
+    double labels[16];
+    for (size_t i = 0; i < count; i++)
+        labels[i] = (double)((i + shift) % classes);
+    golden_write(program, "labels", labels, count);
+}
+
+static void compare_scalar(struct golden_program *program, const char *output,
+                           const cupel_tensor *expected, size_t index, double tolerance) {
+    golden_compare_number(output, golden_output_scalar(program, output), golden_at(expected, index),
+                          tolerance);
+}
+
+/* An output of step `step` against its part of a tensor whose first axis is the step. */
+static void compare_step(struct golden_program *program, const char *output,
+                         const cupel_tensor *expected, int step, double tolerance) {
+    size_t count = 0;
+    double *const values = golden_output(program, output, &count);
+    CHECK_U64(count * STEPS, golden_count(expected));
+    golden_compare(output, values, count, expected, (size_t)step * count, tolerance);
+    free(values);
+}
+
+/* --- a: weights generated per example -----------------------------------------------------------
+ */
+enum { DBNN_BATCH = 6, DBNN_IN = 12, DBNN_OUT = 8, DBNN_WEIGHTS = DBNN_IN * DBNN_OUT };
+
+static void dbnn_open(struct life *life) {
+    cupel_graph *const graph = golden_graph(&life->machine);
+    const cupel_node x = real_input(graph, "x", CUPEL_SHAPE(DBNN_BATCH, DBNN_IN));
+    const cupel_node labels = cupel_input_index(graph, "labels", CUPEL_SHAPE(DBNN_BATCH), DBNN_OUT);
+    const cupel_node kl_weight = scalar_input(graph, "kl_weight");
+    const cupel_rng rng = cupel_rng_inputs(graph, DBNN_BATCH);
+
+    const cupel_node mean = norm(dense_no_bias(x, "mean", DBNN_WEIGHTS), "bn_mean", true);
+    const cupel_node rho = norm(dense_no_bias(x, "rho", DBNN_WEIGHTS), "bn_rho", true);
+    const cupel_node deviation = cupel_softplus(rho);
+    const cupel_node noise =
+        cupel_sample_normal(rng, "weights", CUPEL_SHAPE(DBNN_BATCH, DBNN_WEIGHTS));
+    const cupel_node w = cupel_add(mean, cupel_mul(deviation, noise));
+    const cupel_node product =
+        cupel_matmul(cupel_reshape(w, CUPEL_SHAPE(DBNN_BATCH, DBNN_OUT, DBNN_IN)),
+                     cupel_reshape(x, CUPEL_SHAPE(DBNN_BATCH, DBNN_IN, 1)), false, false);
+    const cupel_node logits = cupel_reshape(product, CUPEL_SHAPE(DBNN_BATCH, DBNN_OUT));
+
+    /* KL of the posterior from the prior 1/2 N(0, 1) + 1/2 N(0, e^-12), from the one sample */
+    const cupel_node zero = cupel_scalar(graph, 0.0), narrow = cupel_scalar(graph, -12.0);
+    const cupel_node posterior =
+        cupel_gaussian_log_density(w, mean, cupel_scale(cupel_log(deviation), 2.0));
+    const cupel_shape column = CUPEL_SHAPE(DBNN_BATCH, DBNN_WEIGHTS, 1);
+    const double log_half = -0.69314718055994530942;
+    const cupel_node parts[] = {
+        cupel_reshape(cupel_offset(cupel_gaussian_log_density(w, zero, zero), log_half), column),
+        cupel_reshape(cupel_offset(cupel_gaussian_log_density(w, zero, narrow), log_half), column)};
+    const cupel_node prior = cupel_logsumexp(cupel_concat(2, parts, 2), CUPEL_AXIS(2), false);
+    const cupel_node kl =
+        mean_all(cupel_reduce_sum(cupel_sub(posterior, prior), CUPEL_AXIS(1), false));
+    const cupel_node loss =
+        cupel_add(mean_all(cupel_cross_entropy(logits, labels)), cupel_mul(kl_weight, kl));
+    cupel_guard(loss);
+    const cupel_optimizer adam = cupel_optimizer_defaults(CUPEL_ADAM);
+    cupel_optimizer_minimize(graph, "optimizer", &adam, scalar_input(graph, "rate"), loss, "");
+    const cupel_output outputs[] = {{"logits", logits}, {"kl", kl}, {"loss", loss}};
+    compile(life, graph, "train", 3, outputs);
+}
+
+static void dbnn_step(struct life *life, int step, const cupel_tensors *golden, double tolerance) {
+    struct golden_program *const train = &life->programs[0];
+    char name[32];
+    snprintf(name, sizeof name, "dbnn/x%d", step);
+    write_uniform(train, "x", name, DBNN_BATCH * DBNN_IN);
+    write_labels(train, DBNN_BATCH, 3 * (size_t)step, DBNN_OUT);
+    golden_write_rng(train, SEED, (uint64_t)step, (uint64_t)step * DBNN_BATCH, DBNN_BATCH);
+    golden_write_scalar(train, "kl_weight", 0.01 * (step + 1));
+    golden_write_scalar(train, "rate", 1e-3);
+    golden_run(train);
+    if (golden == NULL)
+        return;
+    compare_step(train, "logits", golden_get(golden, "dbnn/logits"), step, tolerance);
+    compare_scalar(train, "kl", golden_get(golden, "dbnn/kl"), (size_t)step, tolerance);
+    compare_scalar(train, "loss", golden_get(golden, "dbnn/losses"), (size_t)step, tolerance);
+}
+
+/* --- b: two networks, loss tables, attacked images
+ * -------------------------------------------------- */
+enum { PAIR_BATCH = 4, PAIR_SAMPLES = 12, PAIR_CLASSES = 3, PAIR_IMAGE = 3 * 6 * 6 };
+enum { PAIR_TRAIN, PAIR_ATTACK };
+static const int pair_batches[STEPS][PAIR_BATCH] = {{0, 1, 2, 3}, {2, 3, 4, 5}, {4, 0, 6, 7}};
+
+static cupel_node pair_adversarial(cupel_graph *graph) {
+    const cupel_init zeros = {.kind = CUPEL_INIT_ZEROS};
+    return cupel_training_state(graph, "adversarial", CUPEL_TYPE_REAL,
+                                CUPEL_SHAPE(PAIR_BATCH, 3, 6, 6), zeros);
+}
+
+/* Root of the sum of squares of each image, kept as [N, 1, 1, 1]. */
+static cupel_node pair_length(cupel_node x) {
+    const uint32_t image = CUPEL_AXIS(1) | CUPEL_AXIS(2) | CUPEL_AXIS(3);
+    return cupel_offset(cupel_sqrt(cupel_reduce_sum(cupel_square(x), image, true)), 1e-12);
+}
+
+/* One step of projected gradient ascent in the L2 ball around x. */
+static cupel_graph *pair_attack(struct life *life) {
+    cupel_graph *const graph = golden_graph(&life->machine);
+    const cupel_node x = real_input(graph, "x", CUPEL_SHAPE(PAIR_BATCH, 3, 6, 6));
+    const cupel_node labels =
+        cupel_input_index(graph, "labels", CUPEL_SHAPE(PAIR_BATCH), PAIR_CLASSES);
+    const cupel_node adversarial = pair_adversarial(graph);
+    const cupel_node at = cupel_select(scalar_input(graph, "restart"), x, adversarial);
+    const cupel_node biased =
+        cupel_cross_entropy(small_network(graph, "biased", at, false), labels);
+    const cupel_node debiased =
+        cupel_cross_entropy(small_network(graph, "debiased", at, false), labels);
+    const cupel_node objective =
+        cupel_reduce_sum(cupel_sub(biased, cupel_mul(scalar_input(graph, "lambda"), debiased)),
+                         CUPEL_ALL_AXES, false);
+    cupel_node g;
+    CHECK_OK_TEXT(cupel_graph_add_gradients(graph, objective, 1, &at, &g),
+                  cupel_graph_error(graph));
+    const cupel_node direction = cupel_div(g, pair_length(g));
+    const cupel_node moved = cupel_add(at, cupel_mul(scalar_input(graph, "step_size"), direction));
+    const cupel_node delta = cupel_sub(moved, x);
+    const cupel_node shrink = cupel_minimum(
+        cupel_div(scalar_input(graph, "radius"), pair_length(delta)), cupel_scalar(graph, 1.0));
+    cupel_assign(adversarial, cupel_add(x, cupel_mul(delta, shrink)));
+    return graph;
+}
+
+/* The moving average of each sample's loss, divided by the largest of its class. */
+static cupel_node pair_relative(cupel_graph *graph, const char *name, cupel_node losses,
+                                cupel_node index, cupel_node labels, cupel_node seen,
+                                cupel_node classes) {
+    const cupel_init zeros = {.kind = CUPEL_INIT_ZEROS};
+    const cupel_node table =
+        cupel_training_state(graph, name, CUPEL_TYPE_REAL, CUPEL_SHAPE(PAIR_SAMPLES), zeros);
+    const cupel_node value = cupel_stop_gradient(losses);
+    const cupel_node average =
+        cupel_add(cupel_scale(cupel_gather(table, index), 0.7), cupel_scale(value, 1.0 - 0.7));
+    const cupel_node updated = cupel_select(cupel_gather(seen, index), average, value);
+    const cupel_node next = cupel_scatter_update(table, index, updated);
+    cupel_assign(table, next);
+    const cupel_node largest = cupel_segment_max(next, classes, PAIR_CLASSES, 0.0);
+    return cupel_div(updated, cupel_gather(largest, labels));
+}
+
+static void pair_open(struct life *life) {
+    cupel_graph *const graph = golden_graph(&life->machine);
+    const cupel_init zeros = {.kind = CUPEL_INIT_ZEROS};
+    const cupel_node x = real_input(graph, "x", CUPEL_SHAPE(PAIR_BATCH, 3, 6, 6));
+    const cupel_node labels =
+        cupel_input_index(graph, "labels", CUPEL_SHAPE(PAIR_BATCH), PAIR_CLASSES);
+    const cupel_node index =
+        cupel_input_index(graph, "index", CUPEL_SHAPE(PAIR_BATCH), PAIR_SAMPLES);
+    const cupel_node rate = scalar_input(graph, "rate"), beta = scalar_input(graph, "beta");
+    int64_t class_of[PAIR_SAMPLES];
+    for (int i = 0; i < PAIR_SAMPLES; i++)
+        class_of[i] = i % PAIR_CLASSES;
+    const cupel_node classes =
+        cupel_constant(graph, CUPEL_TYPE_I64, CUPEL_SHAPE(PAIR_SAMPLES), class_of);
+
+    const cupel_node logits = small_network(graph, "biased", x, true);
+    const cupel_node loss_biased = mean_all(cupel_generalized_cross_entropy(logits, labels, 0.7));
+    /* clean and attacked images in one batch, so that the running statistics are assigned once */
+    const cupel_node images[] = {x, cupel_stop_gradient(pair_adversarial(graph))};
+    const cupel_node both = small_network(graph, "debiased", cupel_concat(2, images, 0), true);
+    const cupel_node ce = cupel_cross_entropy(cupel_slice(both, 0, 0, PAIR_BATCH), labels);
+    const cupel_node ce_attacked =
+        cupel_cross_entropy(cupel_slice(both, 0, PAIR_BATCH, 2 * PAIR_BATCH), labels);
+
+    const cupel_node seen =
+        cupel_training_state(graph, "seen", CUPEL_TYPE_REAL, CUPEL_SHAPE(PAIR_SAMPLES), zeros);
+    const cupel_node b = pair_relative(graph, "table_biased", cupel_cross_entropy(logits, labels),
+                                       index, labels, seen, classes);
+    const cupel_node d = pair_relative(graph, "table_debiased", ce, index, labels, seen, classes);
+    cupel_assign(
+        seen, cupel_scatter_update(
+                  seen, index, cupel_full(graph, CUPEL_TYPE_REAL, CUPEL_SHAPE(PAIR_BATCH), 1.0)));
+    const cupel_node weight = cupel_div(b, cupel_offset(cupel_add(b, d), 1e-8));
+    const cupel_node rest = cupel_mul(beta, cupel_offset(cupel_neg(weight), 1.0));
+    const cupel_node loss_debiased =
+        cupel_add(mean_all(cupel_mul(weight, ce)), mean_all(cupel_mul(rest, ce_attacked)));
+    cupel_guard(cupel_add(loss_biased, loss_debiased));
+    cupel_optimizer adam = cupel_optimizer_defaults(CUPEL_ADAM);
+    cupel_optimizer_minimize(graph, "adam_biased", &adam, rate, loss_biased, "biased.");
+    adam.weight_decay = 1e-4;
+    cupel_optimizer_minimize(graph, "adam_debiased", &adam, rate, loss_debiased, "debiased.");
+    const cupel_output outputs[] = {
+        {"loss_biased", loss_biased}, {"loss_debiased", loss_debiased}, {"weight", weight}};
+    cupel_graph *const attack = pair_attack(life); /* declares before the first compile seals */
+    compile(life, graph, "train", 3, outputs);
+    compile(life, attack, "attack", 0, NULL);
+}
+
+static void pair_step(struct life *life, int step, const cupel_tensors *golden, double tolerance) {
+    double all[PAIR_SAMPLES * PAIR_IMAGE], x[PAIR_BATCH * PAIR_IMAGE];
+    double index[PAIR_BATCH], labels[PAIR_BATCH];
+    golden_uniform_fill("pair/x", all, PAIR_SAMPLES * PAIR_IMAGE);
+    for (int i = 0; i < PAIR_BATCH; i++) {
+        const int row = pair_batches[step][i];
+        memcpy(x + i * PAIR_IMAGE, all + row * PAIR_IMAGE, PAIR_IMAGE * sizeof x[0]);
+        index[i] = row;
+        labels[i] = row % PAIR_CLASSES;
+    }
+    for (int p = 0; p < 2; p++) {
+        golden_write(&life->programs[p], "x", x, PAIR_BATCH * PAIR_IMAGE);
+        golden_write(&life->programs[p], "labels", labels, PAIR_BATCH);
+    }
+    struct golden_program *const attack = &life->programs[PAIR_ATTACK];
+    struct golden_program *const train = &life->programs[PAIR_TRAIN];
+    golden_write_scalar(attack, "lambda", 2.0);
+    golden_write_scalar(attack, "step_size", 0.3);
+    golden_write_scalar(attack, "radius", 0.5);
+    for (int run = 0; run < 3; run++) {
+        golden_write_scalar(attack, "restart", run == 0);
+        golden_run(attack);
+    }
+    golden_write(train, "index", index, PAIR_BATCH);
+    golden_write_scalar(train, "rate", 1e-3);
+    golden_write_scalar(train, "beta", 0.8);
+    golden_run(train);
+    if (golden == NULL)
+        return;
+    double *const adversarial = golden_variable(life->machine.parameters, "adversarial", NULL);
+    golden_compare("adversarial", adversarial, PAIR_BATCH * PAIR_IMAGE,
+                   golden_get(golden, "pair/adversarial"), (size_t)(step * PAIR_BATCH * PAIR_IMAGE),
+                   tolerance);
+    free(adversarial);
+    const cupel_tensor *const losses = golden_get(golden, "pair/losses");
+    compare_scalar(train, "loss_biased", losses, 2 * (size_t)step, tolerance);
+    compare_scalar(train, "loss_debiased", losses, 2 * (size_t)step + 1, tolerance);
+    compare_step(train, "weight", golden_get(golden, "pair/weights"), step, tolerance);
+}
+
+static void pair_finish(struct life *life, const cupel_tensors *golden, double tolerance) {
+    static const char *const tables[] = {"table_biased", "table_debiased"};
+    for (int i = 0; i < 2; i++) {
+        double *const table = golden_variable(life->machine.parameters, tables[i], NULL);
+        golden_compare(tables[i], table, PAIR_SAMPLES, golden_get(golden, "pair/%s", tables[i]), 0,
+                       tolerance);
+        free(table);
+    }
+}
+
+/* --- c: activation maps at an inner node
+ * ---------------------------------------------------------- */
+enum { CAM_BATCH = 5, CAM_EXTENT = 8 };
+enum { CAM_TRAIN, CAM_EXPLAIN };
+
+static void gradcam_open(struct life *life) {
+    const cupel_shape shape = CUPEL_SHAPE(CAM_BATCH, 3, CAM_EXTENT, CAM_EXTENT);
+    cupel_graph *const train = golden_graph(&life->machine);
+    const cupel_node logits =
+        small_head(small_features(train, real_input(train, "x", shape), true));
+    const cupel_node loss = mean_all(
+        cupel_cross_entropy(logits, cupel_input_index(train, "labels", CUPEL_SHAPE(CAM_BATCH), 3)));
+    cupel_optimizer sgd = cupel_optimizer_defaults(CUPEL_SGD);
+    sgd.momentum = 0.9;
+    cupel_optimizer_minimize(train, "optimizer", &sgd, scalar_input(train, "rate"), loss, "");
+    const cupel_output losses[] = {{"loss", loss}};
+    compile(life, train, "train", 1, losses);
+
+    cupel_graph *const explain = golden_graph(&life->machine);
+    const cupel_node labels = cupel_input_index(explain, "labels", CUPEL_SHAPE(CAM_BATCH), 3);
+    const cupel_node scores = small_head(
+        cupel_named(small_features(explain, real_input(explain, "x", shape), false), "features"));
+    const cupel_node score =
+        cupel_reduce_sum(cupel_mul(scores, cupel_one_hot(labels, 3)), CUPEL_ALL_AXES, false);
+    /* whoever explains knows the node's name alone */
+    const cupel_node features = cupel_graph_find(explain, "features");
+    cupel_node g;
+    CHECK_OK_TEXT(cupel_graph_add_gradients(explain, score, 1, &features, &g),
+                  cupel_graph_error(explain));
+    const cupel_node weights = cupel_reduce_mean(g, CUPEL_AXIS(2) | CUPEL_AXIS(3), true);
+    const cupel_node map =
+        cupel_relu(cupel_reduce_sum(cupel_mul(weights, features), CUPEL_AXIS(1), false));
+    const cupel_output maps[] = {{"map", map}};
+    compile(life, explain, "explain", 1, maps);
+}
+
+static void gradcam_step(struct life *life, int step, const cupel_tensors *golden,
+                         double tolerance) {
+    char name[32];
+    snprintf(name, sizeof name, "gradcam/x%d", step);
+    for (int p = 0; p < 2; p++) {
+        write_uniform(&life->programs[p], "x", name, CAM_BATCH * 3 * CAM_EXTENT * CAM_EXTENT);
+        write_labels(&life->programs[p], CAM_BATCH, (size_t)step, 3);
+    }
+    golden_write_scalar(&life->programs[CAM_TRAIN], "rate", 0.05);
+    golden_run(&life->programs[CAM_TRAIN]);
+    golden_run(&life->programs[CAM_EXPLAIN]);
+    if (golden == NULL)
+        return;
+    compare_scalar(&life->programs[CAM_TRAIN], "loss", golden_get(golden, "gradcam/losses"),
+                   (size_t)step, tolerance);
+    compare_step(&life->programs[CAM_EXPLAIN], "map", golden_get(golden, "gradcam/maps"), step,
+                 tolerance);
+}
+
+/* --- d: a smaller last batch
+ * ------------------------------------------------------------------------ */
+enum { TAIL_IN = 10, TAIL_EVALUATION = 3 };
+enum { TAIL_FULL, TAIL_LAST, TAIL_EVALUATE };
+static const int tail_batches[STEPS] = {8, 8, 5};
+
+static cupel_node tail_network(cupel_graph *graph, int64_t batch, bool training) {
+    const cupel_node x = real_input(graph, "x", CUPEL_SHAPE(batch, TAIL_IN));
+    cupel_node h = cupel_relu(norm(dense_no_bias(x, "hidden", 16), "bn", training));
+    if (training)
+        h = cupel_dropout(cupel_rng_inputs(graph, batch), "drop", h, 0.3);
+    return cupel_layer_dense(h, "out", 4, NULL);
+}
+
+static void tail_train(struct life *life, const char *name, int64_t batch) {
+    cupel_graph *const graph = golden_graph(&life->machine);
+    const cupel_node labels = cupel_input_index(graph, "labels", CUPEL_SHAPE(batch), 4);
+    const cupel_node loss = mean_all(cupel_cross_entropy(tail_network(graph, batch, true), labels));
+    cupel_optimizer adamw = cupel_optimizer_defaults(CUPEL_ADAMW);
+    adamw.weight_decay = 0.05;
+    cupel_optimizer_minimize(graph, "optimizer", &adamw, scalar_input(graph, "rate"), loss, "");
+    const cupel_output outputs[] = {{"loss", loss}};
+    compile(life, graph, name, 1, outputs);
+}
+
+static void tail_open(struct life *life) {
+    tail_train(life, "train", 8);
+    tail_train(life, "train_last", 5);
+    cupel_graph *const graph = golden_graph(&life->machine);
+    const cupel_output outputs[] = {{"logits", tail_network(graph, TAIL_EVALUATION, false)}};
+    compile(life, graph, "evaluate", 1, outputs);
+}
+
+static void tail_step(struct life *life, int step, const cupel_tensors *golden, double tolerance) {
+    const size_t batch = (size_t)tail_batches[step];
+    struct golden_program *const train = &life->programs[batch == 8 ? TAIL_FULL : TAIL_LAST];
+    char name[32];
+    snprintf(name, sizeof name, "tail/x%d", step);
+    write_uniform(train, "x", name, batch * TAIL_IN);
+    write_labels(train, batch, (size_t)step, 4);
+    golden_write_rng(train, SEED, (uint64_t)step, 8 * (uint64_t)step, batch);
+    golden_write_scalar(train, "rate", 1e-2);
+    golden_run(train);
+    if (golden != NULL)
+        compare_scalar(train, "loss", golden_get(golden, "tail/losses"), (size_t)step, tolerance);
+}
+
+static void tail_finish(struct life *life, const cupel_tensors *golden, double tolerance) {
+    struct golden_program *const evaluate = &life->programs[TAIL_EVALUATE];
+    write_uniform(evaluate, "x", "tail/evaluation", TAIL_EVALUATION * TAIL_IN);
+    golden_run(evaluate);
+    golden_compare_output(evaluate, "logits", golden_get(golden, "tail/evaluation"), tolerance);
+}
+
+/* --- lives
+ * ------------------------------------------------------------------------------------------ */
+/* In f32 a variable is also off where a gradient is as small as its own rounding: Adam divides by
+ * it, and its step there is the learning rate with a sign that rounding decides. */
+static const struct drill drills[] = {
+    {"dbnn", dbnn_open, dbnn_step, NULL, {2e-4, 5e-3}},
+    {"pair", pair_open, pair_step, pair_finish, {2e-3, 5e-3}},
+    {"gradcam", gradcam_open, gradcam_step, NULL, {5e-5, 5e-5}},
+    {"tail", tail_open, tail_step, tail_finish, {1e-3, 2e-2}},
+};
+enum { DRILLS = sizeof drills / sizeof drills[0] };
+
+static void life_open(struct life *life, const struct drill *drill, struct golden_way way,
+                      uint64_t seed) {
+    *life = (struct life){.n_programs = 0};
+    golden_machine_open(&life->machine, way, seed);
+    drill->open(life);
+}
+
+static void life_close(struct life *life) {
+    for (size_t i = 0; i < life->n_programs; i++)
+        golden_program_close(&life->programs[i]);
+    golden_machine_close(&life->machine);
+}
+
+/* Every variable, moments and tables too. */
+static cupel_tensors *life_export(struct life *life) {
+    cupel_tensors *tensors = NULL;
+    CHECK_OK(cupel_tensors_create(&tensors));
+    CHECK_OK_TEXT(cupel_parameters_export(life->machine.parameters, tensors, "", false),
+                  cupel_parameters_error(life->machine.parameters));
+    return tensors;
+}
+
+static void check_same_bits(const cupel_tensors *a, const cupel_tensors *b) {
+    CHECK_U64(cupel_tensors_count(a), cupel_tensors_count(b));
+    CHECK(cupel_tensors_count(a) > 0);
+    for (size_t i = 0; i < cupel_tensors_count(a); i++) {
+        const cupel_tensor *const x = cupel_tensors_at(a, i);
+        const cupel_tensor *const y = golden_get(b, "%s", x->name);
+        CHECK(cupel_desc_equal(&x->desc, &y->desc));
+        if (memcmp(x->data, y->data, cupel_desc_bytes(&x->desc)) != 0)
+            check_failed(__FILE__, __LINE__, "%s has other bits", x->name);
+    }
+}
+
+/* From the golden parameters through all steps, comparing if golden is not NULL; the variables at
+ * the end. */
+static cupel_tensors *run_whole(const struct drill *drill, struct golden_way way,
+                                const cupel_tensors *golden) {
+    const bool wide = way.real == CUPEL_TYPE_F64;
+    const struct limits limits = wide ? (struct limits){1e-9, 1e-9} : drill->f32;
+    struct life life;
+    life_open(&life, drill, way, 1);
+    golden_fill_parameters(life.machine.parameters, drill->name);
+    for (int step = 0; step < STEPS; step++)
+        drill->step(&life, step, golden, limits.values);
+    cupel_tensors *const end = life_export(&life);
+    if (golden != NULL) {
+        char prefix[32];
+        snprintf(prefix, sizeof prefix, "%s/final", drill->name);
+        golden_compare_variables(life.machine.parameters, golden, prefix, limits.variables);
+        if (drill->finish != NULL)
+            drill->finish(&life, golden, limits.values);
+    }
+    life_close(&life);
+    return end;
+}
+
+static const struct drill *drill_of(const char *test) {
+    for (size_t i = 0; i < DRILLS; i++)
+        if (strncmp(test, drills[i].name, strlen(drills[i].name)) == 0)
+            return &drills[i];
+    return NULL;
+}
+
+static void test_golden(void **state) {
+    const struct drill *const drill = drill_of(*state);
+    cupel_tensors *const golden = golden_read("drills.safetensors");
+    for (int way = 0; way < GOLDEN_WAYS; way++) {
+        check_context("%s, %s", drill->name, golden_way_text(golden_ways[way]));
+        cupel_tensors_destroy(run_whole(drill, golden_ways[way], golden));
+    }
+    cupel_tensors_destroy(golden);
+}
+
+/* Everything is destroyed after step k and rebuilt from what was exported: the same bits at the
+ * end. */
+static void test_resumed(void **state) {
+    const struct drill *const drill = drill_of(*state);
+    for (int way = 0; way < GOLDEN_WAYS; way++) {
+        cupel_tensors *const whole = run_whole(drill, golden_ways[way], NULL);
+        for (int kill = 0; kill < STEPS; kill++) {
+            check_context("%s, %s, killed after %d steps", drill->name,
+                          golden_way_text(golden_ways[way]), kill);
+            struct life first, second;
+            life_open(&first, drill, golden_ways[way], 1);
+            golden_fill_parameters(first.machine.parameters, drill->name);
+            for (int step = 0; step < kill; step++)
+                drill->step(&first, step, NULL, 0);
+            cupel_tensors *const checkpoint = life_export(&first);
+            life_close(&first);
+            life_open(&second, drill, golden_ways[way], 99); /* other initial values */
+            CHECK_OK_TEXT(cupel_parameters_import(second.machine.parameters, checkpoint, "", false),
+                          cupel_parameters_error(second.machine.parameters));
+            for (int step = kill; step < STEPS; step++)
+                drill->step(&second, step, NULL, 0);
+            cupel_tensors *const end = life_export(&second);
+            life_close(&second);
+            check_same_bits(whole, end);
+            cupel_tensors_destroy(end);
+            cupel_tensors_destroy(checkpoint);
+        }
+        cupel_tensors_destroy(whole);
+    }
+}
+
+/* On the reference device a program's passes (fusion, buffers in place, updates moved forward)
+ * change no bit. */
+static void test_same_bits_unfused(void **state) {
+    const struct drill *const drill = drill_of(*state);
+    for (int real = 0; real < 2; real++) {
+        const cupel_type type = real == 0 ? CUPEL_TYPE_F64 : CUPEL_TYPE_F32;
+        check_context("%s %s", drill->name, cupel_type_name(type));
+        cupel_tensors *const fused =
+            run_whole(drill, (struct golden_way){"reference", type, false, 1}, NULL);
+        cupel_tensors *const plain =
+            run_whole(drill, (struct golden_way){"reference", type, true, 1}, NULL);
+        check_same_bits(fused, plain);
+        cupel_tensors_destroy(fused);
+        cupel_tensors_destroy(plain);
+    }
+}
+
+int main(int argc, char **argv) {
+    enum { KINDS = 3 };
+    static const struct {
+        const char *suffix;
+        CMUnitTestFunction run;
+    } kinds[KINDS] = {{"golden", test_golden},
+                      {"resumed", test_resumed},
+                      {"same_bits_unfused", test_same_bits_unfused}};
+    static char names[DRILLS * KINDS][64];
+    struct CMUnitTest tests[DRILLS * KINDS];
+    for (size_t i = 0; i < DRILLS * KINDS; i++) {
+        snprintf(names[i], sizeof names[i], "%s_%s", drills[i / KINDS].name,
+                 kinds[i % KINDS].suffix);
+        tests[i] = (struct CMUnitTest){.name = names[i], .test_func = kinds[i % KINDS].run};
+    }
+    return CHECK_MAIN(tests);
+}
