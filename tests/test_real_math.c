@@ -102,7 +102,7 @@ static const struct unary {
     {"log", loop_log, alone_log, log, 0.95},
     {"log1p", loop_log1p, alone_log1p, log1p, 1.00},
     {"sigmoid", loop_sigmoid, alone_sigmoid, true_sigmoid, 1.70},
-    {"softplus", loop_softplus, alone_softplus, true_softplus, 1.70},
+    {"softplus", loop_softplus, alone_softplus, true_softplus, 1.75},
     {"tanh", loop_tanh, alone_tanh, tanh, 1.50},
     {"rsqrt", loop_rsqrt, alone_rsqrt, true_rsqrt, 1.50},
 };
@@ -288,7 +288,7 @@ static void test_uniform(void **state) {
     CHECK_F64(real_uniform(UINT32_MAX), 1.0 - 0x1p-24);
 }
 
-/* The float normals stay within 2 ulp of the double ones that define them. */
+/* The float normals stay close to the double ones that define them (2 ulp are promised). */
 static void test_normal_pairs(void **state) {
     (void)state;
     struct worst worst = {0};
@@ -314,7 +314,7 @@ static void test_normal_pairs(void **state) {
         }
     }
     print_message("    normal   %.4f ulp at u1 = %a\n", worst.ulps, (double)worst.at);
-    CHECK(worst.ulps <= 2.0);
+    CHECK(worst.ulps <= 1.5);
 }
 
 #if defined(TEST_WITH_FMA)
