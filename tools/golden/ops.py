@@ -60,6 +60,7 @@ class Cases:
                 self.store.add(f"{self.name}/g{i}", g)
 
 
+NO_GRADIENT = {"sign": []}  # it is 0 everywhere: gradients stop there
 SHAPES = [(1,), (7,), (3, 5), (2, 1, 3, 5)]
 
 
@@ -72,7 +73,7 @@ def unary(cases):
     for op, function in table.items():
         for n, shape in enumerate(SHAPES):
             cases.begin(f"{op}:{n}")
-            cases.end(function, [cases.values(*shape, low=-3, high=3)])
+            cases.end(function, [cases.values(*shape, low=-3, high=3)], grads=NO_GRADIENT.get(op))
     for op, function in {"log": torch.log, "sqrt": torch.sqrt, "reciprocal": torch.reciprocal}.items():
         for n, shape in enumerate(SHAPES):
             cases.begin(f"{op}:{n}")
@@ -84,7 +85,8 @@ def unary(cases):
     for op in ("relu", "sigmoid", "tanh", "softplus", "abs", "sign"):
         cases.begin(f"{op}:far")
         # torch's softplus turns into x above a threshold; this is the formula itself
-        cases.end((lambda x: torch.logaddexp(x, torch.zeros_like(x))) if op == "softplus" else table[op], [far])
+        cases.end((lambda x: torch.logaddexp(x, torch.zeros_like(x))) if op == "softplus" else table[op], [far],
+                  grads=NO_GRADIENT.get(op))
     for n, slope in enumerate((0.01, 0.2, 0.0)):
         cases.begin(f"leaky_relu:{n}")
         x = cases.values(3, 7, low=-3, high=3)
