@@ -34,6 +34,7 @@ static cupel_node constant(cupel_graph *graph, cupel_type type, cupel_shape shap
         return graph_fail(graph, CUPEL_STATUS_OUT_OF_MEMORY, "no memory for a constant");
     graph_node_at(graph, node.id)->data = copy;
     graph_node_at(graph, node.id)->data_size = size;
+    graph_node_at(graph, node.id)->data_real = type == CUPEL_TYPE_REAL;
     return node;
 }
 

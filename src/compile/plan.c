@@ -1,0 +1,98 @@
+/*
+ * Plan: which kernel each node of each program runs, as a list that compiling reads and extends.
+ * Its text form is in src/data/plan_json.c. Test: tests/test_plan.c
+ */
+#include "compile/plan_internal.h"
+
+#include <string.h>
+
+#include "base/hash.h"
+#include "base/memory.h"
+
+cupel_status cupel_plan_create(cupel_plan **out, cupel_context *context, int threads) {
+    *out = NULL;
+    cupel_plan *plan = cupel_alloc(1, sizeof(*plan));
+    if (!plan)
+        return cupel_fail_memory(&context->error, "a plan", sizeof(*plan));
+    plan->context = context;
+    plan->threads = threads > 0 ? threads : 1;
+    *out = plan;
+    return CUPEL_STATUS_OK;
+}
+
+static void choice_release(struct plan_choice *choice) {
+    cupel_free(choice->program);
+    cupel_free(choice->node);
+    cupel_free(choice->op);
+    cupel_free(choice->kernel);
+}
+
+void plan_clear(cupel_plan *plan) {
+    for (size_t i = 0; i < plan->count; i++)
+        choice_release(&plan->choices[i]);
+    plan->count = 0;
+}
+
+void cupel_plan_destroy(cupel_plan *plan) {
+    if (!plan)
+        return;
+    plan_clear(plan);
+    cupel_free(plan->choices);
+    cupel_free(plan);
+}
+
+const char *cupel_plan_error(const cupel_plan *plan) {
+    return plan->error.text;
+}
+
+static uint64_t desc_hash(uint64_t hash, const cupel_desc *desc) {
+    hash = hash_combine(hash, ((uint64_t)desc->type << 8) | (uint64_t)desc->layout);
+    hash = hash_combine(hash, (uint64_t)desc->shape.rank);
+    for (int i = 0; i < desc->shape.rank; i++)
+        hash = hash_combine(hash, (uint64_t)desc->shape.dims[i]);
+    return hash;
+}
+
+uint64_t plan_key(const char *program, const struct graph_node *node, const cupel_op_view *view) {
+    uint64_t hash = hash_combine(hash_string(program), hash_string(node->name));
+    hash = hash_combine(hash, hash_string(node->op->name));
+    for (int i = 0; i < view->n_inputs; i++)
+        hash = desc_hash(hash, &view->inputs[i]);
+    for (int i = 0; i < view->n_outputs; i++)
+        hash = desc_hash(hash, &view->outputs[i]);
+    return hash;
+}
+
+const char *plan_lookup(const cupel_plan *plan, uint64_t key) {
+    for (size_t i = 0; i < plan->count; i++)
+        if (plan->choices[i].key == key)
+            return plan->choices[i].kernel;
+    return NULL;
+}
+
+cupel_status plan_record(cupel_plan *plan, uint64_t key, const char *program, const char *node,
+                         const char *op, const struct kernel *kernel, struct cupel_error *error) {
+    struct plan_choice choice = {.key = key,
+                                 .program = cupel_strdup(program),
+                                 .node = cupel_strdup(node),
+                                 .op = cupel_strdup(op),
+                                 .kernel = cupel_strdup(kernel->name),
+                                 .revision = kernel->revision};
+    if (!choice.program || !choice.node || !choice.op || !choice.kernel ||
+        !cupel_grow(&plan->choices, &plan->capacity, plan->count + 1, sizeof(*plan->choices))) {
+        choice_release(&choice);
+        return cupel_fail_memory(error, "the plan", plan->count);
+    }
+    plan->choices[plan->count++] = choice;
+    return CUPEL_STATUS_OK;
+}
+
+uint64_t cupel_plan_hash(const cupel_plan *plan) {
+    uint64_t hash = hash_mix64((uint64_t)plan->threads);
+    for (size_t i = 0; i < plan->count; i++) {
+        hash = hash_combine(hash, plan->choices[i].key);
+        hash = hash_combine(hash, hash_string(plan->choices[i].kernel));
+        hash = hash_combine(hash, plan->choices[i].revision);
+    }
+    return hash;
+}
