@@ -31,9 +31,11 @@ struct check_state {
     char context[256];
 };
 
+/* One for all files of a test program: helpers in support/ fail with the test's context too. */
+__attribute__((weak)) struct check_state check_shared_state = {.program = "?", .test = "?"};
+
 static inline struct check_state *check_state(void) {
-    static struct check_state state = {.program = "?", .test = "?"};
-    return &state;
+    return &check_shared_state;
 }
 
 /* What the loop is at; printed by the next failure. */
