@@ -61,8 +61,8 @@ static cupel_status fold(struct rewrite *rewrite, uint32_t conv_id, uint32_t nor
     const cupel_type type = norm->outputs[0].type;
 
     /* scale = gamma / sqrt(variance + epsilon); shift = beta + (bias - mean) * scale */
-    struct edge epsilon, deviation, scale, shift, weights;
-    uint32_t id;
+    struct edge epsilon = {0}, deviation = {0}, scale = {0}, shift = {0}, weights = {0};
+    uint32_t id = 0;
     CUPEL_TRY(constant_scalar(c, norm_attrs->epsilon, type, &epsilon));
     CUPEL_TRY(binary(c, &op_add, variance, epsilon, name, &deviation));
     CUPEL_TRY(emit_node(c, &op_sqrt, NULL, name, 1, &deviation, &id));
@@ -119,7 +119,7 @@ static cupel_status find_pairs(struct compile *c, uint32_t **out) {
 }
 
 cupel_status pass_fold_batch_norm(struct compile *c) {
-    uint32_t *pairs;
+    uint32_t *pairs = NULL;
     CUPEL_TRY(find_pairs(c, &pairs));
     struct rewrite rewrite;
     cupel_status status = CUPEL_STATUS_OK;

@@ -326,8 +326,8 @@ cupel_status pass_fuse(struct compile *c) {
         return CUPEL_STATUS_OK;
     struct fuse f = {.c = c, .count = c->list.count};
     CUPEL_TRY(group_nodes(&f));
-    uint32_t *first;
-    bool *outside;
+    uint32_t *first = NULL;
+    bool *outside = NULL;
     CUPEL_TRY(number_edges(c, &first));
     CUPEL_TRY(find_outside(&f, first, &outside));
     struct described *groups = arena_alloc(&c->arena, (size_t)f.n_groups + 1, sizeof(*groups));

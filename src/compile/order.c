@@ -198,7 +198,7 @@ static cupel_status link_up(struct order *o, struct link ***out) {
 static cupel_status emit_in_order(struct order *o) {
     struct compile *c = o->c;
     struct arena *arena = &c->arena;
-    struct link **links;
+    struct link **links = NULL;
     CUPEL_TRY(link_up(o, &links));
     bool *done = arena_alloc(arena, o->count + 1, sizeof(*done));
     bool *queued = arena_alloc(arena, o->count + 1, sizeof(*queued));

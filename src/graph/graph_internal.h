@@ -66,6 +66,8 @@ struct graph_node *graph_node_at(const cupel_graph *graph, uint32_t id);
 /* A node of no operands with one output of that descriptor. */
 cupel_node graph_add_leaf(cupel_graph *graph, const cupel_op *op, const char *name, cupel_desc desc);
 cupel_node graph_poisoned(cupel_graph *graph);
+/* Whether a node has that full name; *out is the node. */
+bool graph_has(const cupel_graph *graph, const char *name, cupel_node *out);
 /* Records the first error with the caller's line. */
 cupel_node graph_fail(cupel_graph *graph, cupel_status status, const char *format, ...)
     CUPEL_PRINTF(3, 4);
