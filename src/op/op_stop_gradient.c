@@ -1,5 +1,7 @@
 /*
- * stop_gradient: y = x, through which no gradient flows. Of any type; the same bytes, not a copy.
+ * stop_gradient: y = x, through which no gradient flows. Of any type. Once gradients have been
+ * added the node has done its work: the simplify pass drops it, and where one is left it copies
+ * (the compiler uses it for outputs that need memory of their own).
  *
  * NaN: moved.
  * Test: tests/test_op_elementwise.c
@@ -13,10 +15,9 @@ const cupel_op op_stop_gradient = {
     .min_inputs = 1,
     .max_inputs = 1,
     .n_outputs = 1,
-    .flags = CUPEL_OP_NO_GRADIENT | CUPEL_OP_VIEW,
+    .flags = CUPEL_OP_NO_GRADIENT,
     .nan_rule = CUPEL_NAN_MOVES,
     .precision = CUPEL_PRECISION_KEEP,
-    .in_place = {1},
     .infer = infer_same,
     .flops = flops_none,
 };
