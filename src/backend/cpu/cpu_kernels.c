@@ -16,6 +16,7 @@ static const struct kernel *const tables[] = {
     onednn_conv_kernels,
     onednn_matmul_kernels,
     chain_kernels,
+    reorder_kernels,
 };
 
 static enum cpu_isa detect(void) {
