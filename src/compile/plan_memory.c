@@ -12,7 +12,7 @@
 #include "op/op_fused.h"
 #include "op/op_internal.h"
 
-enum { NO_BUFFER = UINT32_MAX };
+#define NO_BUFFER UINT32_MAX
 
 struct memory {
     struct compile *c;

@@ -1,6 +1,6 @@
 /*
- * Graph building: nodes are appended in an order in which every node follows its operands; the first
- * error is kept and everything after it is poisoned. Test: tests/test_graph.c
+ * Graph building: nodes are appended in an order in which every node follows its operands; the
+ * first error is kept and everything after it is poisoned. Test: tests/test_graph.c
  */
 #include "graph/graph_internal.h"
 
@@ -57,6 +57,7 @@ cupel_status cupel_graph_destroy(cupel_graph *graph) {
     arena_release(&graph->arena);
     cupel_free(graph->list.nodes);
     cupel_free(graph->scope);
+    cupel_free(graph->scope_starts);
     cupel_free(graph->named);
     cupel_free(graph);
     return CUPEL_STATUS_OK;
@@ -84,8 +85,8 @@ cupel_node graph_poisoned(cupel_graph *graph) {
     return (cupel_node){.graph = graph, .id = CUPEL_NODE_POISON};
 }
 
-static void graph_vfail(cupel_graph *graph, cupel_status status, const char *format,
-                        va_list args) {
+CUPEL_PRINTF(3, 0)
+static void graph_vfail(cupel_graph *graph, cupel_status status, const char *format, va_list args) {
     if (graph->error.status != CUPEL_STATUS_OK)
         return; /* the first error is the one that counts */
     struct cupel_error sentence;
@@ -131,10 +132,13 @@ void cupel_graph_enter(cupel_graph *graph, const char *scope) {
         graph_fail(graph, CUPEL_STATUS_NAME, "'%s' is not a scope name", scope);
         return;
     }
-    if (!cupel_grow(&graph->scope, &graph->scope_capacity, graph->scope_length + length + 2, 1)) {
+    if (!cupel_grow(&graph->scope, &graph->scope_capacity, graph->scope_length + length + 2, 1) ||
+        !cupel_grow(&graph->scope_starts, &graph->scope_starts_capacity, graph->scope_depth + 1,
+                    sizeof(*graph->scope_starts))) {
         graph_fail(graph, CUPEL_STATUS_OUT_OF_MEMORY, "no memory for scope '%s'", scope);
         return;
     }
+    graph->scope_starts[graph->scope_depth++] = graph->scope_length;
     memcpy(graph->scope + graph->scope_length, scope, length);
     graph->scope_length += length;
     graph->scope[graph->scope_length++] = '.';
@@ -142,14 +146,12 @@ void cupel_graph_enter(cupel_graph *graph, const char *scope) {
 }
 
 void cupel_graph_leave(cupel_graph *graph) {
-    if (graph->scope_length == 0) {
+    if (graph->scope_depth == 0) {
         /* An enter that failed has left the graph in error already. */
         graph_fail(graph, CUPEL_STATUS_BUG, "cupel_graph_leave without a scope");
         return;
     }
-    graph->scope_length--; /* the last dot; then back to the one before */
-    while (graph->scope_length > 0 && graph->scope[graph->scope_length - 1] != '.')
-        graph->scope_length--;
+    graph->scope_length = graph->scope_starts[--graph->scope_depth];
     graph->scope[graph->scope_length] = 0;
 }
 
@@ -256,14 +258,15 @@ const char *cupel_node_name(cupel_node node) {
     return cupel_is_poisoned(node) ? "(poisoned)" : graph_node_at(node.graph, node.id)->name;
 }
 
-/* An empty node with room for its operands and its automatic name; NULL after recording the error. */
+/* An empty node with room for its operands and its automatic name; NULL after recording the error.
+ */
 static struct graph_node *append(cupel_graph *graph, const cupel_op *op, const char *name,
                                  size_t n_inputs) {
     struct arena *arena = &graph->arena;
     const uint32_t id = (uint32_t)graph->list.count;
     const char *full = name ? graph_scoped(graph, name)
-                            : arena_printf(arena, "%s%s#%u", graph->scope_length ? graph->scope : "",
-                                           op->name, id);
+                            : arena_printf(arena, "%s%s#%u",
+                                           graph->scope_length ? graph->scope : "", op->name, id);
     struct edge *inputs = arena_alloc(arena, n_inputs + 1, sizeof(*inputs));
     cupel_desc *outputs = arena_alloc(arena, (size_t)op->n_outputs, sizeof(*outputs));
     struct graph_node *node = full && inputs && outputs ? node_list_append(&graph->list) : NULL;
