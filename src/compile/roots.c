@@ -1,6 +1,7 @@
 /*
- * Pass roots: every output has memory of its own, so one that is an input, a constant, a variable, a
- * result of the prologue, or the same value as another output is copied. Test: tests/test_pass_pack.c
+ * Pass roots: every output has memory of its own, so one that is an input, a constant, a variable,
+ * a result of the prologue, or the same value as another output is copied. Test:
+ * tests/test_pass_pack.c
  */
 #include "base/memory.h"
 #include "compile/compile_internal.h"
@@ -27,9 +28,14 @@ static bool needs_copy(const struct compile *c, size_t root) {
 }
 
 static cupel_status copy(struct compile *c, size_t root) {
+    /* To its own shape: of the ops that move bytes of any type, one that is no view. */
+    const cupel_shape shape = compile_desc(c, c->roots[root].edge)->shape;
+    struct attrs_shape attrs = {.rank = shape.rank};
+    for (int i = 0; i < shape.rank; i++)
+        attrs.dims[i] = shape.dims[i];
     uint32_t id;
-    CUPEL_TRY(emit_node(c, &op_stop_gradient, NULL, c->roots[root].name, 1, &c->roots[root].edge,
-                        &id));
+    CUPEL_TRY(
+        emit_node(c, &op_broadcast_to, &attrs, c->roots[root].name, 1, &c->roots[root].edge, &id));
     struct kernel_plan *plan = NULL;
     CUPEL_TRY(choose_kernel(c, compile_node(c, id), true, &plan));
     if (!plan)

@@ -51,6 +51,9 @@ struct cupel_graph {
     char *scope; /* "encoder.block1." or NULL for none */
     size_t scope_length;
     size_t scope_capacity;
+    size_t *scope_starts; /* where each entered scope begins: its name may hold dots */
+    size_t scope_depth;
+    size_t scope_starts_capacity;
     uint32_t *named; /* ids of the nodes the user named */
     size_t n_named;
     size_t named_capacity;
