@@ -163,7 +163,8 @@ def reductions(cases):
         cases.end(lambda x, f=function: f(x, dim=1), [torch.round(cases.values(4, 9))], p=[2, 0])
     cases.begin("logsumexp:far")
     x = torch.tensor([[1000.0, 999.0, -1000.0], [-1000.0, -1001.0, -1002.0]], dtype=torch.float64)
-    cases.end(lambda x: torch.logsumexp(x, dim=1), [x], p=[2, 0])
+    # no gradient: exp(x - y) of an f32 y of 1000 is as inexact as that y
+    cases.end(lambda x: torch.logsumexp(x, dim=1), [x], p=[2, 0], grads=[])
     for n, (shape, axis) in enumerate([((7,), 0), ((3, 5), 0), ((3, 5), 1), ((2, 3, 4, 5), 1)]):
         for op, function in (("softmax", torch.softmax), ("log_softmax", torch.log_softmax)):
             cases.begin(f"{op}:{n}")
