@@ -42,6 +42,8 @@ const cupel_op op_batch_norm_backward = {
     .n_outputs = 3,
     .nan_rule = CUPEL_NAN_PROPAGATES,
     .precision = CUPEL_PRECISION_WIDE,
+    .image_inputs = 17,
+    .image_outputs = 1,
     .infer = infer,
     .flops = flops,
 };

@@ -85,6 +85,7 @@ const cupel_op op_conv2d_backward_weights = {
     .flags = CUPEL_OP_ADJOINT_SRC,
     .nan_rule = CUPEL_NAN_PROPAGATES,
     .precision = CUPEL_PRECISION_FOLLOW,
+    .image_inputs = 3,
     .infer = infer,
     .adjoint = adjoint,
     .flops = flops,

@@ -42,6 +42,8 @@ const cupel_op op_max_pool2d_backward = {
     .n_outputs = 1,
     .nan_rule = CUPEL_NAN_PROPAGATES,
     .precision = CUPEL_PRECISION_FOLLOW,
+    .image_inputs = 3,
+    .image_outputs = 1,
     .infer = infer,
     .flops = flops,
 };

@@ -27,6 +27,7 @@ const cupel_op op_reduce_mean = {
     .flags = 0,
     .nan_rule = CUPEL_NAN_PROPAGATES,
     .precision = CUPEL_PRECISION_WIDE,
+    .image_inputs = 1,
     .infer = infer_reduce,
     .adjoint = adjoint,
     .flops = flops_per_input,
