@@ -130,8 +130,8 @@ static void build_segment_max(cupel_graph *graph, const cupel_node *in, cupel_no
 
 static void test_segment_max(void **state) {
     (void)state;
-    const double values[7] = {1, -9, 5, 2, NAN, -8, 5};
-    const double segments[7] = {0, 1, 0, 0, 3, 1, 0};
+    const double values[7] = {1, -9, 5, 2, NAN, -8, 6}; /* NaN wins, before and after */
+    const double segments[7] = {0, 1, 0, 3, 3, 1, 3};
     const double expected[4] = {5, -8, -7, NAN};
     struct graph_case c = {.build = build_segment_max,
                            .n_inputs = 2,
@@ -152,27 +152,34 @@ static void test_segment_max(void **state) {
     graph_check(&c, 1e-6);
 }
 
+static void build_segment_max_with_term(cupel_graph *graph, const cupel_node *in, cupel_node *out,
+                                        const void *user) {
+    build_segment_max(graph, in, out, user);
+    out[0] = cupel_add(out[0], in[2]);
+}
+
 /* Two of segment 0 are equal and largest: each gets half. */
 static void test_segment_max_ties(void **state) {
     (void)state;
     const double values[4] = {5, 1, 5, 2};
     const double segments[4] = {0, 0, 0, 1};
-    const double shares[3] = {0.5, 0, 0.5};
-    const struct graph_case c = {.build = build_segment_max,
-                                 .n_inputs = 2,
+    const double shares[4] = {0.5, 0, 0.5, 1};
+    const struct graph_case c = {.build = build_segment_max_with_term,
+                                 .n_inputs = 3,
                                  .inputs = {{.shape = CUPEL_SHAPE(4), .values = values},
                                             {.shape = CUPEL_SHAPE(4),
                                              .values = segments,
                                              .type = CUPEL_TYPE_I64,
-                                             .bound = 2}},
+                                             .bound = 2},
+                                            {.shape = CUPEL_SHAPE(4)}},
                                  .n_outputs = 1};
     struct graph_result result;
     graph_run(&c, (struct graph_how){.real = CUPEL_TYPE_F64, .gradients = true}, &result);
-    const double *g = result.gradients[0];
-    const double whole = g[0] + g[1] + g[2];
-    CHECK(fabs(whole) >= 0.5);
-    for (int i = 0; i < 3; i++)
-        CHECK_NEAR(g[i] / whole, shares[i], 1e-12);
+    for (int i = 0; i < 4; i++) {
+        check_context("value %d", i);
+        const double whole = result.gradients[2][(int)segments[i]];
+        CHECK_NEAR(result.gradients[0][i], whole * shares[i], 1e-12);
+    }
     graph_result_release(&result);
 }
 
