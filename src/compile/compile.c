@@ -20,6 +20,7 @@ static cupel_status run_passes(struct compile *c, cupel_graph *graph, struct pro
         CUPEL_TRY(pass_prune(c));
         CUPEL_TRY(pass_fuse(c));
     }
+    CUPEL_TRY(pass_swaps(c));
     CUPEL_TRY(pass_choose(c));
     CUPEL_TRY(pass_pack(c));
     CUPEL_TRY(pass_roots(c));

@@ -80,6 +80,7 @@ cupel_status pass_precision(struct compile *c);
 cupel_status pass_simplify(struct compile *c);
 cupel_status pass_fold_batch_norm(struct compile *c);
 cupel_status pass_fuse(struct compile *c);
+cupel_status pass_swaps(struct compile *c);  /* variables assigned from one another */
 cupel_status pass_choose(struct compile *c); /* kernels and layouts */
 cupel_status pass_pack(struct compile *c);
 cupel_status pass_order(struct compile *c);
