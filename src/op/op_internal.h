@@ -1,7 +1,7 @@
 /*
  * What op files share: the list of built-in descriptors, and small helpers for shape rules and
- * adjoints. Each op file defines `const cupel_op op_<name>`, its builder, its attributes (shared with
- * its kernels through op_attrs.h) and its adjoint. Test: tests/test_op_*.c
+ * adjoints. Each op file defines `const cupel_op op_<name>`, its builder, its attributes (shared
+ * with its kernels through op_attrs.h) and its adjoint. Test: tests/test_op_*.c
  */
 #ifndef CUPEL_OP_INTERNAL_H
 #define CUPEL_OP_INTERNAL_H

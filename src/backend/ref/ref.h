@@ -3,9 +3,9 @@
  * every type, compute in double, and round once at the end; integers and moved elements keep their
  * exact values. One thread, no blocking, no cleverness.
  *
- * A row is `{ "relu", ref_relu }`; ref_kernels() wraps it as a struct kernel. Operands of real types
- * arrive as double arrays (converted into scratch by the wrapper where they are not f64), results are
- * written as doubles and converted back; operands of other types arrive as they are.
+ * A row is `{ "relu", ref_relu }`; ref_kernels() wraps it as a struct kernel. Operands of real
+ * types arrive as double arrays (converted into scratch by the wrapper where they are not f64),
+ * results are written as doubles and converted back; operands of other types arrive as they are.
  * Test: tests/test_op_*.c hold them against closed forms and PyTorch.
  */
 #ifndef CUPEL_REF_H
