@@ -1,0 +1,23 @@
+/*
+ * All public headers at once. Inside the library each file includes what it uses.
+ */
+#ifndef CUPEL_CUPEL_H
+#define CUPEL_CUPEL_H
+
+#include <cupel/context.h>
+#include <cupel/dataset.h>
+#include <cupel/graph.h>
+#include <cupel/layers.h>
+#include <cupel/loader.h>
+#include <cupel/models.h>
+#include <cupel/op.h>
+#include <cupel/ops.h>
+#include <cupel/parameters.h>
+#include <cupel/plan.h>
+#include <cupel/program.h>
+#include <cupel/recipe.h>
+#include <cupel/status.h>
+#include <cupel/tensor.h>
+#include <cupel/types.h>
+
+#endif
