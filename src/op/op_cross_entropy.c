@@ -55,7 +55,9 @@ const cupel_op op_cross_entropy = {
 cupel_node cupel_cross_entropy(cupel_node logits, cupel_node labels) {
     const cupel_node inputs[] = {logits, labels};
     const cupel_shape shape = cupel_node_shape(logits);
-    if (shape.rank == 2 && !index_within(labels, shape.dims[1], "cross_entropy"))
+    const cupel_desc *const desc = cupel_node_desc(labels);
+    const bool indices = desc != NULL && desc->type == CUPEL_TYPE_I64; /* else infer complains */
+    if (indices && shape.rank == 2 && !index_within(labels, shape.dims[1], "cross_entropy"))
         return graph_poisoned(labels.graph);
     return graph_add(logits.graph, &op_cross_entropy, NULL, NULL, 2, inputs);
 }
