@@ -1,0 +1,44 @@
+/*
+ * The inside of a cupel_recipe, shared by its values (recipe.c), its schema (recipe_schema.c) and
+ * its YAML reader (recipe_yaml.c). Test: tests/test_recipe.c
+ */
+#ifndef CUPEL_DATA_RECIPE_INTERNAL_H
+#define CUPEL_DATA_RECIPE_INTERNAL_H
+
+#include "base/error.h"
+#include "cupel/recipe.h"
+
+enum { RECIPE_MAX_LIST = 1024, RECIPE_MAX_STRING = 4096 };
+
+struct recipe_value {
+    bool truth;
+    int64_t whole;
+    double real;
+    char *text;
+    int64_t *list;
+    size_t list_count;
+    char *origin;
+};
+
+struct cupel_recipe {
+    struct cupel_error error;
+    struct recipe_value *values; /* one for each row of the schema */
+    char *dumped;                /* what cupel_recipe_text() handed out */
+};
+
+/* A scalar as it was found: quoted ones are strings whatever they look like. */
+struct recipe_scalar {
+    const char *text;
+    bool quoted;
+};
+
+/* Sets a value from scalars; `is_list` tells "5" from "[5]". `place` begins the message of a
+ * failure and is remembered as the origin. The old value stays when it fails. */
+cupel_status recipe_assign(cupel_recipe *recipe, const char *key,
+                           const struct recipe_scalar *scalars, size_t count, bool is_list,
+                           const char *place);
+/* The known key nearest to `key`, and whether `key` names a section. */
+const char *recipe_nearest_key(const char *key);
+bool recipe_is_section(const char *key);
+
+#endif
