@@ -189,11 +189,11 @@ static const struct network residual = {
     .outputs = {"logits", "loss"},
     .rate = 1e-3,
     .build = build_residual,
-    .f32_tolerance = 5e-5,
+    .f32_tolerance = 2e-5,
 };
 
 static double tolerance(const struct network *net, struct golden_way way) {
-    return way.real == CUPEL_TYPE_F64 ? 1e-11 : net->f32_tolerance;
+    return way.real == CUPEL_TYPE_F64 ? 1e-12 : net->f32_tolerance;
 }
 
 /* --- tests --- */
@@ -284,7 +284,7 @@ static void check_training(const struct network *net, const cupel_tensors *golde
         write_images(net, &program, net->train_batch, step);
         golden_run(&program);
         golden_compare_number("loss", golden_output_scalar(&program, "loss"), expected,
-                              way.real == CUPEL_TYPE_F64 ? 1e-9 : 2e-6 + 20 * farthest);
+                              way.real == CUPEL_TYPE_F64 ? 1e-12 : 2e-6 + 20 * farthest);
     }
     golden_program_close(&program);
     if (open == NULL)
@@ -336,7 +336,7 @@ static void test_residual_evaluation(void **state) {
         check_training(&residual, golden, golden_ways[way], STEPS, &machine);
         check_context("residual evaluation, %s", golden_way_text(golden_ways[way]));
         /* ten steps of f32 stand between the initial parameters and these */
-        const double allowed = golden_ways[way].real == CUPEL_TYPE_F64 ? 1e-9 : 2e-4;
+        const double allowed = golden_ways[way].real == CUPEL_TYPE_F64 ? 1e-12 : 2e-4;
         golden_compare_variables(machine.parameters, golden, "residual/state", allowed);
         cupel_graph *const graph = golden_graph(&machine);
         const cupel_node x = images(&residual, graph, residual.batch);
