@@ -514,7 +514,8 @@ static void check_same_bits(const cupel_tensors *a, const cupel_tensors *b) {
  * the end. */
 static cupel_tensors *run_whole(const struct drill *drill, struct golden_way way, bool unfolded,
                                 const cupel_tensors *golden) {
-    /* Three steps with batch norm of as few as five numbers; in f32 some ten times what was seen. */
+    /* Three steps with batch norm of as few as five numbers; in f32 some ten times what was
+     * seen. */
     const double tolerance = way.real == CUPEL_TYPE_F64 ? 1e-12 : 2e-5;
     struct life life;
     life_open(&life, drill, way, unfolded, 1);

@@ -252,9 +252,9 @@ static const struct row rows[] = {
 };
 enum { ROWS = sizeof rows / sizeof rows[0] };
 
-/* The largest error relative to the largest element of the tensor. In f64 both sides round at 1e-16 and
- * sum at most a few hundred terms. In f32 a result is off by a few times 6e-8, more where a row says
- * so. */
+/* The largest error relative to the largest element of the tensor. In f64 both sides round at 1e-16
+ * and sum at most a few hundred terms. In f32 a result is off by a few times 6e-8, more where a row
+ * says so. */
 static double tolerance(const char *op, cupel_type real) {
     static const struct {
         const char *op;

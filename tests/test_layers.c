@@ -1,4 +1,5 @@
-/* Layers that own parameters (src/nn/layer_*.c): names, shapes, initial values, running statistics. */
+/* Layers that own parameters (src/nn/layer_*.c): names, shapes, initial values, running
+ * statistics. */
 #define _GNU_SOURCE
 #include "support/net.h"
 

@@ -152,7 +152,8 @@ static void test_nodes_fit_together(void **state) {
     }
 }
 
-/* d loss / d parameter against central differences along a random direction, for every parameter. */
+/* d loss / d parameter against central differences along a random direction, for every
+ * parameter. */
 static void test_gradients_of_all_parameters(void **state) {
     (void)state;
     enum { MOST = 20 };
@@ -246,7 +247,8 @@ static void test_training_lowers_the_loss_and_repeats(void **state) {
         }
 }
 
-/* With mean_latent nothing is drawn; the decoder alone gives the same reconstruction from the latents. */
+/* With mean_latent nothing is drawn; the decoder alone gives the same reconstruction from the
+ * latents. */
 static void test_mean_latent_and_decoder(void **state) {
     (void)state;
     for (int kind = 0; kind < 2; kind++) {

@@ -1,6 +1,6 @@
 /*
- * Context: the device, the log, and the operations registered from outside. Everything else hangs on
- * one context, and it is destroyed last.
+ * Context: the device, the log, and the operations registered from outside. Everything else hangs
+ * on one context, and it is destroyed last.
  *
  *   1. cupel_context_create()
  *   2. create parameters, graphs, programs, ... on it

@@ -1,8 +1,8 @@
 /*
  * Graph: what is to be computed, written down once. Builders (ops.h, layers.h, ...) return a
- * cupel_node by value. A wrong shape returns a poisoned node, the graph keeps the first error with its
- * numbers and the caller's line, and every builder given a poisoned node returns one: model code has
- * no checks between its lines and one check at the end.
+ * cupel_node by value. A wrong shape returns a poisoned node, the graph keeps the first error with
+ * its numbers and the caller's line, and every builder given a poisoned node returns one: model
+ * code has no checks between its lines and one check at the end.
  *
  *   1. cupel_graph_create()
  *   2. inputs, parameters, ops, layers; cupel_graph_add_gradients(); optimisers; cupel_assign()
@@ -62,9 +62,9 @@ CUPEL_API cupel_node cupel_named(cupel_node node, const char *name);
 /* The node of that full name; poisons (NAME) when there is none. */
 CUPEL_API cupel_node cupel_graph_find(cupel_graph *graph, const char *name);
 
-/* A fixed input of the program, written through bindings before each run. Indices (I32, I64) carry the
- * bound they are checked against when written: cupel_input_index(). REAL inputs are bound as f32 (f64 in
- * an f64 program). */
+/* A fixed input of the program, written through bindings before each run. Indices (I32, I64) carry
+ * the bound they are checked against when written: cupel_input_index(). REAL inputs are bound as
+ * f32 (f64 in an f64 program). */
 CUPEL_API cupel_node cupel_input(cupel_graph *graph, const char *name, cupel_type type,
                                  cupel_shape shape);
 /* I64 indices in [0, bound). */
@@ -80,28 +80,31 @@ CUPEL_API cupel_node cupel_full(cupel_graph *graph, cupel_type type, cupel_shape
 CUPEL_API cupel_node cupel_constant(cupel_graph *graph, cupel_type type, cupel_shape shape,
                                     const void *data);
 
-/* A trainable variable, declared by get-or-create under the scoped name; the node reads its value as it
- * was before the run. Asking again (here or in another graph) gives the same variable; another shape poisons.
- * After the seal an unknown name poisons. */
+/* A trainable variable, declared by get-or-create under the scoped name; the node reads its value
+ * as it was before the run. Asking again (here or in another graph) gives the same variable;
+ * another shape poisons. After the seal an unknown name poisons. */
 CUPEL_API cupel_node cupel_parameter(cupel_graph *graph, const char *name, cupel_shape shape,
                                      cupel_init init);
 /* A variable that is not trained: running statistics (model state). type may be REAL. */
 CUPEL_API cupel_node cupel_state(cupel_graph *graph, const char *name, cupel_type type,
                                  cupel_shape shape, cupel_init init);
-/* A variable of the training process (moments, tables, counters): not part of the model's weights. */
+/* A variable of the training process (moments, tables, counters): not part of the model's
+ * weights. */
 CUPEL_API cupel_node cupel_training_state(cupel_graph *graph, const char *name, cupel_type type,
                                           cupel_shape shape, cupel_init init);
 /* A variable that exists, by its full name. */
 CUPEL_API cupel_node cupel_variable(cupel_graph *graph, const char *name);
 
-/* The variable takes the value when the run has succeeded past all guards; reads in this run see the old
- * one. One assign per variable per graph. Assigns are roots: they run without being asked for. */
+/* The variable takes the value when the run has succeeded past all guards; reads in this run see
+ * the old one. One assign per variable per graph. Assigns are roots: they run without being asked
+ * for. */
 CUPEL_API void cupel_assign(cupel_node variable, cupel_node value);
 /* The run stops with NOT_FINITE, having changed nothing, when this scalar is NaN or infinite. */
 CUPEL_API void cupel_guard(cupel_node scalar);
 
-/* Adds adjoint nodes to the graph: out[i] = d loss / d wrt[i], for a scalar loss and any nodes. Callable
- * repeatedly. A wrt that the loss does not reach is an error by name. Status is that of the graph. */
+/* Adds adjoint nodes to the graph: out[i] = d loss / d wrt[i], for a scalar loss and any nodes.
+ * Callable repeatedly. A wrt that the loss does not reach is an error by name. Status is that of
+ * the graph. */
 CUPEL_API CUPEL_CHECKED cupel_status cupel_graph_add_gradients(cupel_graph *graph, cupel_node loss,
                                                                size_t n, const cupel_node *wrt,
                                                                cupel_node *out);
@@ -115,8 +118,8 @@ CUPEL_API size_t cupel_graph_trainable(cupel_graph *graph, const char *prefix, s
 CUPEL_API cupel_node cupel_apply(cupel_graph *graph, const struct cupel_op *op, const void *attrs,
                                  size_t n_inputs, const cupel_node *inputs);
 /* Records an error found by a builder outside the library and returns a poisoned node. */
-CUPEL_API cupel_node cupel_graph_poison(cupel_graph *graph, cupel_status status,
-                                        const char *format, ...) CUPEL_PRINTF(3, 4);
+CUPEL_API cupel_node cupel_graph_poison(cupel_graph *graph, cupel_status status, const char *format,
+                                        ...) CUPEL_PRINTF(3, 4);
 
 /* Remembers the caller's line for the next builder call of this thread (used by the macros). */
 CUPEL_API void cupel_here(const char *file, int line);

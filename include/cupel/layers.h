@@ -31,8 +31,8 @@ CUPEL_API cupel_node cupel_layer_conv2d(cupel_node x, const char *name, int64_t 
 CUPEL_API cupel_node cupel_layer_conv_transpose2d(cupel_node x, const char *name, int64_t out,
                                                   int64_t kernel, const cupel_conv_options *conv,
                                                   const cupel_layer_options *options);
-/* weight (gamma), bias (beta), running_mean, running_var. In training the running statistics are assigned
- * (1 - momentum) * old + momentum * batch, the variance unbiased, as PyTorch does. */
+/* weight (gamma), bias (beta), running_mean, running_var. In training the running statistics are
+ * assigned (1 - momentum) * old + momentum * batch, the variance unbiased, as PyTorch does. */
 CUPEL_API cupel_node cupel_layer_batch_norm(cupel_node x, const char *name, bool training,
                                             double momentum, double epsilon);
 
@@ -62,17 +62,17 @@ typedef enum cupel_optimizer_kind {
 /* Numbers are meant as written; cupel_optimizer_defaults() has PyTorch's. */
 typedef struct cupel_optimizer {
     cupel_optimizer_kind kind;
-    double momentum;       /* SGD */
-    bool nesterov;         /* SGD */
-    double beta1, beta2;   /* Adam: .9, .999 */
-    double epsilon;        /* Adam: 1e-8 */
+    double momentum;     /* SGD */
+    bool nesterov;       /* SGD */
+    double beta1, beta2; /* Adam: .9, .999 */
+    double epsilon;      /* Adam: 1e-8 */
     double weight_decay;
 } cupel_optimizer;
 
 CUPEL_API cupel_optimizer cupel_optimizer_defaults(cupel_optimizer_kind kind);
-/* Assigns each parameter its update. parameters[i] are variable nodes, gradients[i] their gradients;
- * learning_rate is a REAL scalar node (an input); the count of updates is the training state
- * "<name>.step" and moments are "<name>.<moment>.<parameter>". name: "optimizer", say. */
+/* Assigns each parameter its update. parameters[i] are variable nodes, gradients[i] their
+ * gradients; learning_rate is a REAL scalar node (an input); the count of updates is the training
+ * state "<name>.step" and moments are "<name>.<moment>.<parameter>". name: "optimizer", say. */
 CUPEL_API void cupel_optimizer_apply(cupel_graph *graph, const char *name,
                                      const cupel_optimizer *optimizer, cupel_node learning_rate,
                                      size_t n, const cupel_node *parameters,

@@ -60,11 +60,12 @@ typedef struct cupel_op_call {
 } cupel_op_call;
 
 typedef enum cupel_op_flag {
-    CUPEL_OP_ELEMENTWISE = 1u << 0, /* each output element depends on the operands at its index, under
-                                       broadcasting; may be fused into a chain */
+    /* Each output element depends on the operands at its index, under broadcasting; may be fused
+     * into a chain. */
+    CUPEL_OP_ELEMENTWISE = 1u << 0,
     CUPEL_OP_RANDOM = 1u << 1,      /* never merged with another node */
     CUPEL_OP_EFFECT = 1u << 2,      /* assign, guard: roots, never merged or pruned */
-    CUPEL_OP_NO_GRADIENT = 1u << 3, /* gradients stop here by design (stop_gradient, compare, ...) */
+    CUPEL_OP_NO_GRADIENT = 1u << 3, /* gradients stop here by design (stop_gradient, compare) */
     CUPEL_OP_ADJOINT_SRC = 1u << 4, /* the adjoint reads the inputs */
     CUPEL_OP_ADJOINT_DST = 1u << 5, /* the adjoint reads the outputs */
     CUPEL_OP_VIEW = 1u << 6         /* output 0 is input 0's bytes with another shape (reshape) */

@@ -1,8 +1,8 @@
 /*
  * Operations: one builder each. Formulas, gradients and rules stand in the op's file in src/op/.
  * Elementwise operands broadcast (aligned at the last axis, extents equal or 1). Axes count from 0,
- * outermost first; sets of axes are bit masks. REAL operands unless said otherwise. Every builder returns
- * a poisoned node on an error, which the graph keeps.
+ * outermost first; sets of axes are bit masks. REAL operands unless said otherwise. Every builder
+ * returns a poisoned node on an error, which the graph keeps.
  */
 #ifndef CUPEL_OPS_H
 #define CUPEL_OPS_H
@@ -60,7 +60,8 @@ typedef enum cupel_comparison {
 
 /* 1 where it holds, 0 elsewhere, as REAL; the operands share one type, which may be integer. */
 CUPEL_API cupel_node cupel_compare(cupel_comparison comparison, cupel_node a, cupel_node b);
-/* a where condition is not 0, else b; elements are moved, so a NaN on the other side is not seen. */
+/* a where condition is not 0, else b; elements are moved, so a NaN on the other side is not
+ * seen. */
 CUPEL_API cupel_node cupel_select(cupel_node condition, cupel_node a, cupel_node b);
 
 /* --- reductions --- */
@@ -74,7 +75,8 @@ CUPEL_API cupel_node cupel_reduce_mean(cupel_node x, uint32_t axes, bool keep);
 CUPEL_API cupel_node cupel_reduce_max(cupel_node x, uint32_t axes, bool keep);
 CUPEL_API cupel_node cupel_reduce_min(cupel_node x, uint32_t axes, bool keep);
 CUPEL_API cupel_node cupel_logsumexp(cupel_node x, uint32_t axes, bool keep);
-/* Index (I64) of the first maximum along the axis, which is removed. A NaN counts as the maximum. */
+/* Index (I64) of the first maximum along the axis, which is removed. A NaN counts as the
+ * maximum. */
 CUPEL_API cupel_node cupel_argmax(cupel_node x, int axis);
 CUPEL_API cupel_node cupel_softmax(cupel_node x, int axis);
 CUPEL_API cupel_node cupel_log_softmax(cupel_node x, int axis);
@@ -98,15 +100,16 @@ CUPEL_API cupel_node cupel_gather(cupel_node table, cupel_node index);
 CUPEL_API cupel_node cupel_scatter_update(cupel_node table, cupel_node index, cupel_node rows);
 /* out[index[i], :] += rows[i, :] from zeros of `extent` rows, in order of i. */
 CUPEL_API cupel_node cupel_scatter_add(cupel_node index, cupel_node rows, int64_t extent);
-/* out[k] = max of values[i] with segments[i] == k, `empty` where there is none; [N] to [n_segments]. */
+/* out[k] = max of values[i] with segments[i] == k, `empty` where there is none; [N] to
+ * [n_segments]. */
 CUPEL_API cupel_node cupel_segment_max(cupel_node values, cupel_node segments, int64_t n_segments,
                                        double empty);
 /* [N] labels to [N, classes] of 0 and 1. */
 CUPEL_API cupel_node cupel_one_hot(cupel_node labels, int64_t classes);
 
 /* --- products --- */
-/* [.., M, K] x [.., K, N] = [.., M, N], leading axes broadcast; transpose swaps the last two axes of
- * that operand first. */
+/* [.., M, K] x [.., K, N] = [.., M, N], leading axes broadcast; transpose swaps the last two axes
+ * of that operand first. */
 CUPEL_API cupel_node cupel_matmul(cupel_node a, cupel_node b, bool transpose_a, bool transpose_b);
 
 /* Right when zeroed: a 0 in stride, dilation or groups means 1. */
@@ -134,8 +137,8 @@ CUPEL_API cupel_node cupel_max_pool2d(cupel_node x, const cupel_pool_options *op
 CUPEL_API cupel_node cupel_avg_pool2d(cupel_node x, const cupel_pool_options *options);
 
 /* --- normalisation: channels are axis 1 of [N,C] or [N,C,H,W] --- */
-/* Outputs: 0 y = (x - mean) / sqrt(var + epsilon) * gamma + beta, 1 mean [C], 2 biased variance [C].
- * Ioffe and Szegedy 2015. */
+/* Outputs: 0 y = (x - mean) / sqrt(var + epsilon) * gamma + beta, 1 mean [C], 2 biased variance
+ * [C]. Ioffe and Szegedy 2015. */
 CUPEL_API cupel_node cupel_batch_norm_train(cupel_node x, cupel_node gamma, cupel_node beta,
                                             double epsilon);
 CUPEL_API cupel_node cupel_batch_norm_inference(cupel_node x, cupel_node gamma, cupel_node beta,
@@ -155,7 +158,8 @@ CUPEL_API cupel_rng cupel_rng_inputs(cupel_graph *graph, int64_t rows);
 CUPEL_API cupel_node cupel_sample_normal(cupel_rng rng, const char *name, cupel_shape shape);
 /* Uniform in (0, 1). */
 CUPEL_API cupel_node cupel_sample_uniform(cupel_rng rng, const char *name, cupel_shape shape);
-/* x / (1 - p) with probability 1 - p, else 0; the backward pass draws the mask again. 0 <= p < 1. */
+/* x / (1 - p) with probability 1 - p, else 0; the backward pass draws the mask again;
+ * 0 <= p < 1. */
 CUPEL_API cupel_node cupel_dropout(cupel_rng rng, const char *name, cupel_node x, double p);
 
 #ifndef CUPEL_LIBRARY

@@ -1,11 +1,12 @@
 /*
  * Parameters: every tensor of a model that outlives a run: trainable weights, running statistics,
- * optimiser moments, per-sample tables, counters. Master values are plain and contiguous in PyTorch's
- * order; every other form is a pack inside a program.
+ * optimiser moments, per-sample tables, counters. Master values are plain and contiguous in
+ * PyTorch's order; every other form is a pack inside a program.
  *
  *   1. cupel_parameters_create()
  *   2. build graphs on it: cupel_parameter() and cupel_state() declare variables by get-or-create
- *   3. the first compile seals it: values are initialised by (seed, name); later graphs only look up
+ *   3. the first compile seals it: values are initialised by (seed, name); later graphs only look
+ *      up
  *   4. cupel_parameters_read/_write for single values, _load/_save for all
  *   5. cupel_parameters_destroy() after the graphs and programs that use it
  */
@@ -24,14 +25,14 @@ typedef struct cupel_parameters cupel_parameters;
 typedef enum cupel_init_kind {
     CUPEL_INIT_ZEROS = 0,
     CUPEL_INIT_ONES = 1,
-    CUPEL_INIT_CONSTANT = 2,       /* a */
-    CUPEL_INIT_UNIFORM = 3,        /* U(a, b) */
-    CUPEL_INIT_NORMAL = 4,         /* N(mean a, standard deviation b) */
-    CUPEL_INIT_TORCH = 5,          /* U(-1/sqrt(fan_in), 1/sqrt(fan_in)): PyTorch's conv and linear default */
-    CUPEL_INIT_HE_NORMAL = 6,      /* N(0, sqrt(2 / fan_in)); He et al. 2015 */
-    CUPEL_INIT_HE_UNIFORM = 7,     /* U(+-sqrt(6 / fan_in)) */
-    CUPEL_INIT_GLOROT_NORMAL = 8,  /* N(0, sqrt(2 / (fan_in + fan_out))); Glorot and Bengio 2010 */
-    CUPEL_INIT_GLOROT_UNIFORM = 9  /* U(+-sqrt(6 / (fan_in + fan_out))) */
+    CUPEL_INIT_CONSTANT = 2,      /* a */
+    CUPEL_INIT_UNIFORM = 3,       /* U(a, b) */
+    CUPEL_INIT_NORMAL = 4,        /* N(mean a, standard deviation b) */
+    CUPEL_INIT_TORCH = 5,         /* U(+-1 / sqrt(fan_in)): PyTorch's conv and linear default */
+    CUPEL_INIT_HE_NORMAL = 6,     /* N(0, sqrt(2 / fan_in)); He et al. 2015 */
+    CUPEL_INIT_HE_UNIFORM = 7,    /* U(+-sqrt(6 / fan_in)) */
+    CUPEL_INIT_GLOROT_NORMAL = 8, /* N(0, sqrt(2 / (fan_in + fan_out))); Glorot and Bengio 2010 */
+    CUPEL_INIT_GLOROT_UNIFORM = 9 /* U(+-sqrt(6 / (fan_in + fan_out))) */
 } cupel_init_kind;
 
 /* fan 0: taken from the shape, which is [out, in, kernel...]. A bias passes its layer's fan_in. */
@@ -68,8 +69,8 @@ CUPEL_API cupel_parameter_info cupel_parameters_info(const cupel_parameters *par
 /* The index of a name, or SIZE_MAX. */
 CUPEL_API size_t cupel_parameters_find(const cupel_parameters *parameters, const char *name);
 
-/* Whole values, plain, in the variable's own type; bytes must be exact. NAME, SHAPE, or BUG before the
- * seal. */
+/* Whole values, plain, in the variable's own type; bytes must be exact. NAME, SHAPE, or BUG before
+ * the seal. */
 CUPEL_API CUPEL_CHECKED cupel_status cupel_parameters_read(cupel_parameters *parameters,
                                                            const char *name, void *values,
                                                            size_t bytes);
@@ -77,8 +78,8 @@ CUPEL_API CUPEL_CHECKED cupel_status cupel_parameters_write(cupel_parameters *pa
                                                             const char *name, const void *values,
                                                             size_t bytes);
 
-/* Adds every variable (or only the trainable ones and the state that layers declared, without optimiser
- * moments, when model_only) to a collection, each under prefix + name. */
+/* Adds every variable (or only the trainable ones and the state that layers declared, without
+ * optimiser moments, when model_only) to a collection, each under prefix + name. */
 CUPEL_API CUPEL_CHECKED cupel_status cupel_parameters_export(cupel_parameters *parameters,
                                                              cupel_tensors *tensors,
                                                              const char *prefix, bool model_only);

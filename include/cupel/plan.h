@@ -1,6 +1,6 @@
 /*
- * Plan: the recorded choice of a kernel for each (program, node, shape): what plan.json holds. Choosing
- * is part of a run: the same plan, seed, threads and processor kind give the same bytes.
+ * Plan: the recorded choice of a kernel for each (program, node, shape): what plan.json holds.
+ * Choosing is part of a run: the same plan, seed, threads and processor kind give the same bytes.
  *
  *   1. cupel_plan_create(), or cupel_plan_parse() what an earlier run wrote
  *   2. pass it to every cupel_program_compile() of the run
@@ -21,10 +21,12 @@ CUPEL_API CUPEL_CHECKED cupel_status cupel_plan_create(cupel_plan **out, cupel_c
 CUPEL_API void cupel_plan_destroy(cupel_plan *plan);
 CUPEL_API const char *cupel_plan_error(const cupel_plan *plan);
 /* Reads plan.json text. MISMATCH, naming the field and both values, when instruction set, kernel
- * library or threads differ from this process's; with replan the old choices are dropped instead. */
+ * library or threads differ from this process's; with replan the old choices are dropped
+ * instead. */
 CUPEL_API CUPEL_CHECKED cupel_status cupel_plan_parse(cupel_plan *plan, const char *json,
                                                       size_t size, bool replan);
-/* plan.json text (sorted keys, one choice a line); the caller frees it with cupel_plan_text_free(). */
+/* plan.json text (sorted keys, one choice a line); the caller frees it with
+ * cupel_plan_text_free(). */
 CUPEL_API CUPEL_CHECKED cupel_status cupel_plan_format(cupel_plan *plan, char **out);
 CUPEL_API void cupel_plan_text_free(char *text);
 CUPEL_API uint64_t cupel_plan_hash(const cupel_plan *plan);

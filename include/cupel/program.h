@@ -39,13 +39,13 @@ typedef enum cupel_plan_method {
 
 /* Right when zeroed, but for the outputs. */
 typedef struct cupel_compile_options {
-    const char *name; /* of the program, in plans, logs and messages; NULL: "program" */
+    const char *name;            /* of the program, in plans, logs and messages; NULL: "program" */
     const cupel_output *outputs; /* roots, beside the graph's assigns and guards */
     size_t n_outputs;
-    cupel_type real;    /* what REAL becomes: F32 (also when 0 = REAL), F64 or BF16 */
-    bool reference;     /* second compile for checks: no fusion, plain layouts, own buffer for every
+    cupel_type real; /* what REAL becomes: F32 (also when 0 = REAL), F64 or BF16 */
+    bool reference;  /* second compile for checks: no fusion, plain layouts, own buffer for every
                            value, fp64-accumulating kernels; node names join it to the fast one */
-    int threads;        /* the most a run may use; 0: 1 */
+    int threads;     /* the most a run may use; 0: 1 */
     cupel_plan_method method;
     cupel_plan *plan; /* choices of kernels: read, and extended by what was chosen; or NULL */
 } cupel_compile_options;
@@ -59,8 +59,8 @@ CUPEL_API const char *cupel_program_error(const cupel_program *program);
 
 /* Called after each step of a reference program with a host copy of each of its outputs. Returning
  * anything but OK stops the run with it. */
-typedef cupel_status (*cupel_visitor)(void *user, const char *node, const char *op,
-                                      uint32_t output, const cupel_desc *desc, const void *values);
+typedef cupel_status (*cupel_visitor)(void *user, const char *node, const char *op, uint32_t output,
+                                      const cupel_desc *desc, const void *values);
 
 /* Right when zeroed. */
 typedef struct cupel_run_options {
@@ -77,13 +77,13 @@ CUPEL_API CUPEL_CHECKED cupel_status cupel_program_run(cupel_program *program,
                                                        const cupel_run_options *options);
 
 typedef struct cupel_program_info {
-    size_t planned_bytes;  /* of the arena */
-    size_t live_bytes;     /* the largest sum of live bytes over the compiled order */
-    size_t naive_bytes;    /* if every value had its own buffer */
-    size_t packed_bytes;   /* weights in the kernels' own forms, kept by the program */
-    double flops;          /* floating-point operations of one run */
-    size_t steps;          /* kernels run */
-    size_t reorders;       /* of them changes of layout */
+    size_t planned_bytes;               /* of the arena */
+    size_t live_bytes;                  /* the largest sum of live bytes over the compiled order */
+    size_t naive_bytes;                 /* if every value had its own buffer */
+    size_t packed_bytes;                /* weights in the kernels' own forms, kept by the program */
+    double flops;                       /* floating-point operations of one run */
+    size_t steps;                       /* kernels run */
+    size_t reorders;                    /* of them changes of layout */
     size_t reference_steps_over_1mflop; /* reference kernels with more than 1 MFLOP */
 } cupel_program_info;
 
@@ -94,7 +94,7 @@ CUPEL_API CUPEL_CHECKED cupel_status cupel_program_print(const cupel_program *pr
 /* Fingerprint of order, kernels and layouts: equal programs, equal hash. */
 CUPEL_API uint64_t cupel_program_hash(const cupel_program *program);
 
-/* --- workspace: scratch memory for runs, shared by programs that do not run at the same time --- */
+/* --- workspace: scratch memory for runs, shared by programs that run one after the other --- */
 CUPEL_API CUPEL_CHECKED cupel_status cupel_workspace_create(cupel_workspace **out,
                                                             cupel_context *context);
 CUPEL_API cupel_status cupel_workspace_destroy(cupel_workspace *workspace);
@@ -108,8 +108,8 @@ CUPEL_API CUPEL_CHECKED cupel_status cupel_bindings_create(cupel_bindings **out,
                                                            cupel_program *program);
 CUPEL_API cupel_status cupel_bindings_destroy(cupel_bindings *bindings);
 CUPEL_API const char *cupel_bindings_error(const cupel_bindings *bindings);
-/* Whole values; bytes must be exact. NAME for an unknown input, INVALID_ARGUMENT for an index out of its
- * bound (value and place are named). */
+/* Whole values; bytes must be exact. NAME for an unknown input, INVALID_ARGUMENT for an index out
+ * of its bound (value and place are named). */
 CUPEL_API CUPEL_CHECKED cupel_status cupel_bindings_write(cupel_bindings *bindings,
                                                           const char *input, const void *values,
                                                           size_t bytes);

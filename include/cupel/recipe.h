@@ -69,8 +69,8 @@ CUPEL_API CUPEL_CHECKED cupel_status cupel_recipe_set_value(cupel_recipe *recipe
 /* The rules that concern several keys at once. BAD_DATA. */
 CUPEL_API CUPEL_CHECKED cupel_status cupel_recipe_check(cupel_recipe *recipe);
 
-/* NAME for an unknown key, TYPE for one of another type, and 0, "" or an empty list in *out. Strings and
- * lists are borrowed until the key is set again. */
+/* NAME for an unknown key, TYPE for one of another type, and 0, "" or an empty list in *out.
+ * Strings and lists are borrowed until the key is set again. */
 CUPEL_API CUPEL_CHECKED cupel_status cupel_recipe_get_bool(cupel_recipe *recipe, const char *key,
                                                            bool *out);
 CUPEL_API CUPEL_CHECKED cupel_status cupel_recipe_get_int(cupel_recipe *recipe, const char *key,

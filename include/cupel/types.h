@@ -1,6 +1,6 @@
 /*
- * Element types, shapes, layouts and tensor descriptors. Axes are row-major, outermost first; images
- * are N C H W. Plain values: copy them freely.
+ * Element types, shapes, layouts and tensor descriptors. Axes are row-major, outermost first;
+ * images are N C H W. Plain values: copy them freely.
  */
 #ifndef CUPEL_TYPES_H
 #define CUPEL_TYPES_H
@@ -38,8 +38,9 @@ CUPEL_API size_t cupel_type_size(cupel_type type);
 CUPEL_API bool cupel_type_is_real(cupel_type type);
 
 /* How the elements of a 4-D tensor lie in memory. The list is closed. PLAIN is row-major N C H W;
- * NHWC has channels last; NCHW8C and NCHW16C hold channels in blocks ([N][C/16][H][W][16]) and are used
- * only where C is a multiple of the block. PACKED is private to the kernel that consumes it. */
+ * NHWC has channels last; NCHW8C and NCHW16C hold channels in blocks ([N][C/16][H][W][16]) and are
+ * used only where C is a multiple of the block. PACKED is private to the kernel that consumes
+ * it. */
 typedef enum cupel_layout {
     CUPEL_LAYOUT_PLAIN = 0,
     CUPEL_LAYOUT_NHWC = 1,

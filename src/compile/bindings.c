@@ -1,6 +1,6 @@
 /*
- * Bindings: device memory for a program's inputs and outputs. Writing and reading them is where values
- * cross between host and device, and where indices are checked. Test: tests/test_program.c
+ * Bindings: device memory for a program's inputs and outputs. Writing and reading them is where
+ * values cross between host and device, and where indices are checked. Test: tests/test_program.c
  */
 #include <string.h>
 
@@ -19,7 +19,8 @@ cupel_status cupel_bindings_create(cupel_bindings **out, cupel_program *program)
     bindings->memory = cupel_alloc(draft->n_bindings + 1, sizeof(*bindings->memory));
     bool complete = bindings->memory != NULL;
     for (size_t i = 0; complete && i < draft->n_bindings; i++) {
-        bindings->memory[i] = backend->allocate(backend, cupel_desc_bytes(&draft->bindings[i].desc));
+        bindings->memory[i] =
+            backend->allocate(backend, cupel_desc_bytes(&draft->bindings[i].desc));
         complete = bindings->memory[i] != NULL;
     }
     if (!complete) {
@@ -76,12 +77,15 @@ static cupel_status access_slot(cupel_bindings *bindings, const char *name, bool
         return cupel_fail(error, CUPEL_STATUS_NAME, "program %s has no %s named '%s'", program,
                           input ? "input" : "input or output", name);
     if (atomic_load(&bindings->running))
-        return cupel_fail(error, CUPEL_STATUS_BUG, "a run uses the bindings of program %s", program);
+        return cupel_fail(error, CUPEL_STATUS_BUG, "a run uses the bindings of program %s",
+                          program);
     const size_t want = cupel_desc_bytes(&(*out)->desc);
     if (bytes != want) {
         char shape[CUPEL_SHAPE_TEXT_SIZE];
-        return cupel_fail(error, CUPEL_STATUS_SHAPE, "'%s' of program %s is %s %s, %zu bytes, not "
-                          "%zu", name, program, cupel_type_name((*out)->desc.type),
+        return cupel_fail(error, CUPEL_STATUS_SHAPE,
+                          "'%s' of program %s is %s %s, %zu bytes, not "
+                          "%zu",
+                          name, program, cupel_type_name((*out)->desc.type),
                           cupel_shape_format(shape, (*out)->desc.shape), want, bytes);
     }
     return CUPEL_STATUS_OK;
@@ -128,8 +132,7 @@ cupel_status cupel_bindings_write_scalar(cupel_bindings *bindings, const char *i
     return cupel_bindings_write(bindings, input, &value, sizeof(value));
 }
 
-cupel_status cupel_bindings_write_u64(cupel_bindings *bindings, const char *input,
-                                      uint64_t value) {
+cupel_status cupel_bindings_write_u64(cupel_bindings *bindings, const char *input, uint64_t value) {
     return cupel_bindings_write(bindings, input, &value, sizeof(value));
 }
 

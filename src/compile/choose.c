@@ -1,8 +1,8 @@
 /*
  * Pass choose: a kernel and a layout for every node. Image operands take the device's channel block
- * where a fast kernel accepts it and, for other ops than convolutions, where they are blocked already;
- * changes of layout become reorder nodes. A fused node that no kernel takes is split into its parts.
- * Test: tests/test_pass_choose.c
+ * where a fast kernel accepts it and, for other ops than convolutions, where they are blocked
+ * already; changes of layout become reorder nodes. A fused node that no kernel takes is split into
+ * its parts. Test: tests/test_pass_choose.c
  */
 #include <stdlib.h>
 #include <string.h>
@@ -48,7 +48,8 @@ static cupel_status try_kernel(struct compile *c, const struct graph_node *node,
     plan->kernel = kernel;
     plan->threads = request->threads;
     struct cupel_error error = {0};
-    const cupel_status status = kernel->plan ? kernel->plan(plan, request, &error) : CUPEL_STATUS_OK;
+    const cupel_status status =
+        kernel->plan ? kernel->plan(plan, request, &error) : CUPEL_STATUS_OK;
     if (status == CUPEL_STATUS_OK) {
         trace(c, node, kernel, "taken");
         *out = plan;
@@ -104,7 +105,7 @@ struct choose {
     struct made {
         struct edge from, to;
         cupel_layout layout;
-    } *made;
+    } * made;
     size_t n_made;
     size_t made_capacity;
 };
@@ -166,15 +167,16 @@ static bool is_image(const struct graph_node *node, const cupel_desc *desc, uint
     return index < 32 && (mask >> index & 1);
 }
 
-/* Sets `layouts` (inputs then outputs) to the blocked wish; false when the node has no such wish. */
+/* Sets `layouts` (inputs then outputs) to the blocked wish; false when the node has no such
+ * wish. */
 static bool wish(const struct choose *s, const struct graph_node *node, cupel_layout *layouts) {
     const struct compile *c = s->c;
     const int block = c->backend->channel_block;
     bool any = false, blocked_already = false;
     for (uint32_t i = 0; i < node->n_inputs + node->n_outputs; i++) {
         const bool input = i < node->n_inputs;
-        const cupel_desc *desc = input ? compile_desc(c, node->inputs[i])
-                                       : &node->outputs[i - node->n_inputs];
+        const cupel_desc *desc =
+            input ? compile_desc(c, node->inputs[i]) : &node->outputs[i - node->n_inputs];
         const uint32_t mask = input ? node->op->image_inputs : node->op->image_outputs;
         layouts[i] = CUPEL_LAYOUT_PLAIN;
         if (!is_image(node, desc, mask, input ? i : i - node->n_inputs) || !blockable(desc, block))
@@ -188,7 +190,8 @@ static bool wish(const struct choose *s, const struct graph_node *node, cupel_la
     return any && (convolution || blocked_already);
 }
 
-/* Appends the node with these layouts (NULL: all plain); *done stays false where no kernel takes it. */
+/* Appends the node with these layouts (NULL: all plain); *done stays false where no kernel takes
+ * it. */
 static cupel_status place(struct choose *s, const struct graph_node *node,
                           const cupel_layout *layouts, bool reference_too, bool *done,
                           uint32_t *id) {
@@ -204,7 +207,8 @@ static cupel_status place(struct choose *s, const struct graph_node *node,
     for (uint32_t k = 0; k < node->n_outputs; k++)
         trial.outputs[k].layout = layouts ? layouts[node->n_inputs + k] : CUPEL_LAYOUT_PLAIN;
 
-    /* Ask first, reorder only for a node that is taken: a scratch list stands in for the operands. */
+    /* Ask first, reorder only for a node that is taken: a scratch list stands in for the
+     * operands. */
     const size_t mark = c->list.count;
     for (uint32_t i = 0; i < node->n_inputs; i++) {
         inputs[i] = *compile_desc(c, source.inputs[i]);
@@ -250,9 +254,10 @@ static cupel_status choose_node(struct choose *s, const struct graph_node *node,
     cupel_layout layouts[MAX_LAYOUTS];
     *done = false;
     if (node->n_inputs > KERNEL_MAX_OPERANDS)
-        return cupel_fail(s->c->error, CUPEL_STATUS_UNSUPPORTED, "%s (%s) has %u operands, the most "
-                          "is %d", node->name, node->op->name, node->n_inputs,
-                          (int)KERNEL_MAX_OPERANDS);
+        return cupel_fail(s->c->error, CUPEL_STATUS_UNSUPPORTED,
+                          "%s (%s) has %u operands, the most "
+                          "is %d",
+                          node->name, node->op->name, node->n_inputs, (int)KERNEL_MAX_OPERANDS);
     if (!s->c->reference && wish(s, node, layouts))
         CUPEL_TRY(place(s, node, layouts, false, done, id));
     if (!*done)
@@ -275,8 +280,8 @@ static cupel_status split(struct choose *s, const struct graph_node *fused, uint
         const struct fused_part *part = &attrs->parts[p];
         struct edge inputs[FUSED_MAX_PART_INPUTS];
         for (int i = 0; i < part->n_inputs; i++)
-            inputs[i] = part->inputs[i] >= 0 ? fused->inputs[part->inputs[i]]
-                                             : made[~part->inputs[i]];
+            inputs[i] =
+                part->inputs[i] >= 0 ? fused->inputs[part->inputs[i]] : made[~part->inputs[i]];
         descs[p].layout = CUPEL_LAYOUT_PLAIN;
         const struct graph_node node = {.op = part->op,
                                         .attrs = part->attrs,
@@ -307,8 +312,8 @@ static cupel_status visit(struct choose *s, uint32_t old_id) {
         uint32_t id;
         struct edge source = {0, 0};
         if (view)
-            CUPEL_TRY(convert(s, rewrite_edge(&s->rewrite, old->inputs[0]), CUPEL_LAYOUT_PLAIN,
-                              &source));
+            CUPEL_TRY(
+                convert(s, rewrite_edge(&s->rewrite, old->inputs[0]), CUPEL_LAYOUT_PLAIN, &source));
         CUPEL_TRY(rewrite_keep(&s->rewrite, old_id, &id));
         if (view)
             c->list.nodes[id].inputs[0] = source;

@@ -31,8 +31,7 @@ static cupel_status run_passes(struct compile *c, cupel_graph *graph, struct pro
 
 /* --- constants --- */
 
-static void round_real(cupel_type type, const double *from, bool uniform, int64_t count,
-                       void *to) {
+static void round_real(cupel_type type, const double *from, bool uniform, int64_t count, void *to) {
     for (int64_t i = 0; i < count; i++) {
         const double value = from[uniform ? 0 : i];
         if (type == CUPEL_TYPE_F64) {
@@ -66,8 +65,7 @@ static cupel_status write_constant(struct cupel_program *program, uint32_t id) {
         for (int64_t i = 0; i < count; i++)
             memcpy(host + (size_t)i * element,
                    (const char *)node->data + (uniform ? 0 : (size_t)i * element), element);
-    const struct exec_buffer *buffer =
-        &program->draft.buffers[program->draft.node_buffers[id][0]];
+    const struct exec_buffer *buffer = &program->draft.buffers[program->draft.node_buffers[id][0]];
     backend->write(backend, (char *)program->memory + buffer->offset, host, bytes);
     cupel_free(host);
     return CUPEL_STATUS_OK;
@@ -174,10 +172,10 @@ static void release(struct cupel_program *program) {
     cupel_free(program);
 }
 
-static cupel_status check_options(const cupel_compile_options *options,
-                                  struct cupel_error *error) {
+static cupel_status check_options(const cupel_compile_options *options, struct cupel_error *error) {
     if (options->real != CUPEL_TYPE_REAL && !cupel_type_is_real(options->real))
-        return cupel_fail(error, CUPEL_STATUS_TYPE, "a program computes in f32, f64 or bf16, not %s",
+        return cupel_fail(error, CUPEL_STATUS_TYPE,
+                          "a program computes in f32, f64 or bf16, not %s",
                           cupel_type_name(options->real));
     if (options->threads < 0)
         return cupel_fail(error, CUPEL_STATUS_INVALID_ARGUMENT, "%d threads", options->threads);

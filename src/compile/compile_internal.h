@@ -1,6 +1,6 @@
 /*
- * The compiler's state and its passes. A pass reads c->list and leaves a new list in which every node
- * still follows its operands; nodes are never edited in place. Each pass is a file of its own.
+ * The compiler's state and its passes. A pass reads c->list and leaves a new list in which every
+ * node still follows its operands; nodes are never edited in place. Each pass is a file of its own.
  * Tests: tests/test_pass_*.c
  */
 #ifndef CUPEL_COMPILE_INTERNAL_H
@@ -22,19 +22,19 @@ struct compile {
     cupel_parameters *parameters;
     struct backend *backend;
     const cupel_compile_options *options;
-    const char *name;    /* of the program */
-    cupel_type real;     /* F32, F64 or BF16 */
-    cupel_type wide;     /* at least f32: what masters, inputs, outputs and statistics have */
+    const char *name; /* of the program */
+    cupel_type real;  /* F32, F64 or BF16 */
+    cupel_type wide;  /* at least f32: what masters, inputs, outputs and statistics have */
     bool reference;
     int threads;
-    struct arena arena;  /* everything the program keeps: attrs, names, steps */
+    struct arena arena; /* everything the program keeps: attrs, names, steps */
     struct node_list list;
     struct root *roots;
     size_t n_roots;
     /* Parallel to list once kernels are chosen: NULL for leaves and views. Owned. */
     struct kernel_plan **plans;
     size_t n_plans;
-    bool *prologue;      /* parallel to list once packs are in place */
+    bool *prologue; /* parallel to list once packs are in place */
     struct cupel_error *error;
 };
 
@@ -91,14 +91,15 @@ cupel_status pass_plan_memory(struct compile *c, struct program_draft *draft);
 cupel_status pass_steps(struct compile *c, struct program_draft *draft);
 
 /* --- choices of kernels --- */
-/* The first kernel of the backend's list that accepts and plans the node; NULL in *out if none does.
- * reference_too: whether the reference kernel counts. A choice recorded in the plan is taken. */
+/* The first kernel of the backend's list that accepts and plans the node; NULL in *out if none
+ * does. reference_too: whether the reference kernel counts. A choice recorded in the plan is
+ * taken. */
 cupel_status choose_kernel(struct compile *c, const struct graph_node *node, bool reference_too,
                            struct kernel_plan **out);
 void drop_kernel_plan(struct kernel_plan *plan);
 
-/* What the last passes leave: the device's view and what the program needs beside it. All of it lies in
- * the compile arena. */
+/* What the last passes leave: the device's view and what the program needs beside it. All of it
+ * lies in the compile arena. */
 struct binding_slot {
     const char *name;
     cupel_desc desc;
@@ -119,8 +120,8 @@ struct program_draft {
     size_t arena_bytes;
     size_t live_bytes;
     size_t naive_bytes;
-    size_t program_bytes; /* constants and the prologue's results */
-    size_t packed_bytes;  /* of them packed weights */
+    size_t program_bytes;          /* constants and the prologue's results */
+    size_t packed_bytes;           /* of them packed weights */
     struct binding_slot *bindings; /* inputs, then outputs */
     size_t n_bindings;
     struct cupel_variable **variables; /* slots of SPACE_VARIABLE */

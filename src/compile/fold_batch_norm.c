@@ -1,8 +1,8 @@
 /*
- * Pass fold_batch_norm: convolution followed by batch norm at inference becomes one convolution with
- * scaled weights and a shifted bias. The scaling reads variables alone, so it joins the prologue and
- * reruns only when a variable moved. Not exact in value (it rounds elsewhere), therefore never in
- * reference mode. Test: tests/test_pass_fold_batch_norm.c
+ * Pass fold_batch_norm: convolution followed by batch norm at inference becomes one convolution
+ * with scaled weights and a shifted bias. The scaling reads variables alone, so it joins the
+ * prologue and reruns only when a variable moved. Not exact in value (it rounds elsewhere),
+ * therefore never in reference mode. Test: tests/test_pass_fold_batch_norm.c
  */
 #include "compile/compile_internal.h"
 #include "op/op_attrs.h"
@@ -11,8 +11,8 @@
 /* [C] as [C, 1, 1, 1], to scale the weights of each output channel. */
 static cupel_status per_output(struct compile *c, struct edge vector, const char *name,
                                struct edge *out) {
-    const struct attrs_shape attrs = {
-        .rank = 4, .dims = {compile_desc(c, vector)->shape.dims[0], 1, 1, 1}};
+    const struct attrs_shape attrs = {.rank = 4,
+                                      .dims = {compile_desc(c, vector)->shape.dims[0], 1, 1, 1}};
     uint32_t id;
     CUPEL_TRY(emit_node(c, &op_reshape, &attrs, name, 1, &vector, &id));
     *out = (struct edge){id, 0};

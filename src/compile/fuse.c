@@ -1,10 +1,11 @@
 /*
- * Pass fuse: elementwise nodes that share a shape and touch each other become one "fused" node, which
- * runs as one pass over memory and keeps its parts, so that the choice of kernels can split it again.
+ * Pass fuse: elementwise nodes that share a shape and touch each other become one "fused" node,
+ * which runs as one pass over memory and keeps its parts, so that the choice of kernels can split
+ * it again.
  *
- * Nodes are visited in order and each tries to join the groups of its operands. A group may grow only if
- * no path leaves it and comes back, seen on the graph in which every group is one vertex; then an order
- * exists in which each group runs as a whole. Test: tests/test_pass_fuse.c
+ * Nodes are visited in order and each tries to join the groups of its operands. A group may grow
+ * only if no path leaves it and comes back, seen on the graph in which every group is one vertex;
+ * then an order exists in which each group runs as a whole. Test: tests/test_pass_fuse.c
  */
 #include <string.h>
 
@@ -226,7 +227,8 @@ static cupel_status find_outside(const struct fuse *f, const uint32_t *first, bo
     return CUPEL_STATUS_OK;
 }
 
-/* Emits the group as one node and maps the outputs. Limits that are exceeded leave the parts apart. */
+/* Emits the group as one node and maps the outputs. Limits that are exceeded leave the parts
+ * apart. */
 static cupel_status emit_group(struct fuse *f, struct rewrite *rewrite, const struct node_list *old,
                                int group, struct attrs_fused *attrs, const struct edge *old_inputs,
                                int n_inputs, const uint32_t *members) {
@@ -243,9 +245,8 @@ static cupel_status emit_group(struct fuse *f, struct rewrite *rewrite, const st
     node.inputs = arena_copy(&c->arena, inputs, (size_t)(n_inputs + 1) * sizeof(*inputs));
     node.outputs = arena_alloc(&c->arena, (size_t)attrs->n_outputs, sizeof(*node.outputs));
     node.attrs = arena_copy(&c->arena, attrs, sizeof(*attrs));
-    struct graph_node *made = node.inputs && node.outputs && node.attrs
-                                  ? node_list_append(&c->list)
-                                  : NULL;
+    struct graph_node *made =
+        node.inputs && node.outputs && node.attrs ? node_list_append(&c->list) : NULL;
     if (!made)
         return cupel_fail_memory(c->error, "fusing", sizeof(*attrs));
     *made = node;

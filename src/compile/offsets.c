@@ -1,8 +1,8 @@
 /*
- * Placing buffers in the arena: buffers that live at the same time must not overlap, the arena should be
- * as small as the largest sum of live bytes. Greedy best fit in several orders (by size, by size times
- * life, by first use), then seeded perturbations of the best one while it is above the bound.
- * Test: tests/test_planner.c (random graphs)
+ * Placing buffers in the arena: buffers that live at the same time must not overlap, the arena
+ * should be as small as the largest sum of live bytes. Greedy best fit in several orders (by size,
+ * by size times life, by first use), then seeded perturbations of the best one while it is above
+ * the bound. Test: tests/test_planner.c (random graphs)
  */
 #include <string.h>
 
@@ -68,9 +68,9 @@ static void sort_by_key(uint32_t *rank, uint32_t *scratch, const double *key, si
             const size_t end = from + 2 * width < n ? from + 2 * width : n;
             size_t a = from, b = middle;
             for (size_t k = from; k < end; k++) {
-                const bool left = a < middle && (b >= end || key[rank[a]] > key[rank[b]] ||
-                                                 (key[rank[a]] == key[rank[b]] &&
-                                                  rank[a] < rank[b]));
+                const bool left =
+                    a < middle && (b >= end || key[rank[a]] > key[rank[b]] ||
+                                   (key[rank[a]] == key[rank[b]] && rank[a] < rank[b]));
                 scratch[k] = left ? rank[a++] : rank[b++];
             }
         }
@@ -82,14 +82,10 @@ static double order_key(const struct interval *interval, int order) {
     const double bytes = (double)interval->bytes;
     const double life = (double)(interval->last - interval->first + 1);
     switch (order) {
-    case 0:
-        return bytes;
-    case 1:
-        return bytes * life;
-    case 2:
-        return life;
-    default:
-        return -(double)interval->first;
+    case 0: return bytes;
+    case 1: return bytes * life;
+    case 2: return life;
+    default: return -(double)interval->first;
     }
 }
 
@@ -98,8 +94,7 @@ static size_t live_bound(size_t n, const struct interval *intervals) {
     for (size_t i = 0; i < n; i++) { /* the peak is reached at some first step */
         size_t live = 0;
         for (size_t j = 0; j < n; j++)
-            if (intervals[j].first <= intervals[i].first &&
-                intervals[i].first <= intervals[j].last)
+            if (intervals[j].first <= intervals[i].first && intervals[i].first <= intervals[j].last)
                 live += aligned(intervals[j].bytes);
         peak = live > peak ? live : peak;
     }

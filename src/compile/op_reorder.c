@@ -1,6 +1,7 @@
 /*
- * The internal ops of the compiler: reorder (the same image in another layout) and pack (a tensor to or
- * from a kernel's private form). Graphs of users never hold them. Test: tests/test_pass_choose.c
+ * The internal ops of the compiler: reorder (the same image in another layout) and pack (a tensor
+ * to or from a kernel's private form). Graphs of users never hold them.
+ * Test: tests/test_pass_choose.c
  */
 #include "compile/compile_internal.h"
 

@@ -1,8 +1,9 @@
 /*
- * Pass order: the order in which steps run. The prologue first; then as built, with guards, updates and
- * assigns as early as they can run and packs as late as possible (just before their reader). A variable
- * is written after all guards and, where that is possible, after everything that reads it, so that the
- * update can be done in place. Ties are broken by node id. Test: tests/test_pass_order.c
+ * Pass order: the order in which steps run. The prologue first; then as built, with guards, updates
+ * and assigns as early as they can run and packs as late as possible (just before their reader). A
+ * variable is written after all guards and, where that is possible, after everything that reads it,
+ * so that the update can be done in place. Ties are broken by node id.
+ * Test: tests/test_pass_order.c
  */
 #include "compile/compile_internal.h"
 #include "op/op_internal.h"
@@ -106,7 +107,8 @@ static cupel_status add_constraints(struct order *o) {
     return CUPEL_STATUS_OK;
 }
 
-/* 0 runs first: prologue, then early nodes, then the rest; packs that are not in the prologue wait. */
+/* 0 runs first: prologue, then early nodes, then the rest; packs that are not in the prologue
+ * wait. */
 static int class_of(const struct order *o, uint32_t id) {
     const struct graph_node *node = compile_node(o->c, id);
     if (node_is_leaf(node) || o->c->prologue[id])

@@ -10,12 +10,11 @@
 
 static cupel_status emit_pack(struct compile *c, struct edge from, const struct kernel_plan *plan,
                               int index, const cupel_desc *plain, const char *name, uint32_t *id) {
-    const struct attrs_pack attrs = {.plan = plan,
-                                     .index = index,
-                                     .packed_bytes = plan->packs[index].output
-                                                         ? 0
-                                                         : (int64_t)plan->packs[index].bytes,
-                                     .plain = *plain};
+    const struct attrs_pack attrs = {
+        .plan = plan,
+        .index = index,
+        .packed_bytes = plan->packs[index].output ? 0 : (int64_t)plan->packs[index].bytes,
+        .plain = *plain};
     return emit_node(c, &op_pack, &attrs, name, 1, &from, id);
 }
 
@@ -113,8 +112,7 @@ static cupel_status mark_prologue(struct compile *c) {
         }
         if (fixed)
             kind[i] = FIXED;
-        const bool pack_of_variable = node->op == &op_pack &&
-                                      kind[node->inputs[0].node] != OPEN &&
+        const bool pack_of_variable = node->op == &op_pack && kind[node->inputs[0].node] != OPEN &&
                                       c->list.nodes[node->inputs[0].node].op == &op_variable;
         c->prologue[i] = (fixed && (variables || node->n_inputs > 0)) || pack_of_variable;
     }

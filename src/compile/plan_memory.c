@@ -1,9 +1,9 @@
 /*
  * Pass plan_memory: where every value lies. Inputs and outputs in bindings, parameters in their own
- * memory, constants and the prologue's results in the program, everything else in the arena, placed by
- * plan_offsets(). Views share their operand's bytes; an op may write over an operand that nobody reads
- * later; the producer of an assigned value writes into the variable where all reads come before.
- * In reference mode nothing is shared. Test: tests/test_planner.c, tests/test_assign.c
+ * memory, constants and the prologue's results in the program, everything else in the arena, placed
+ * by plan_offsets(). Views share their operand's bytes; an op may write over an operand that nobody
+ * reads later; the producer of an assigned value writes into the variable where all reads come
+ * before. In reference mode nothing is shared. Test: tests/test_planner.c, tests/test_assign.c
  */
 #include <string.h>
 
@@ -17,10 +17,11 @@
 struct memory {
     struct compile *c;
     struct program_draft *draft;
-    uint32_t *first, *last; /* per buffer: positions in the list of its first writer and last user */
-    uint32_t *edge_first;   /* number_edges */
-    uint32_t *uses;         /* per edge */
-    uint32_t *assign_of;    /* per edge: the variable buffer it is written into */
+    uint32_t *first,
+        *last;            /* per buffer: positions in the list of its first writer and last user */
+    uint32_t *edge_first; /* number_edges */
+    uint32_t *uses;       /* per edge */
+    uint32_t *assign_of;  /* per edge: the variable buffer it is written into */
 };
 
 static cupel_status no_memory(struct memory *m) {
@@ -104,8 +105,8 @@ static void place_leaves(struct memory *m) {
             draft->program_bytes += aligned(bytes);
             draft->node_buffers[i][0] = id;
         }
-        draft->skipped[i] = node_is_leaf(node) ||
-                            ((node->op->flags & CUPEL_OP_VIEW) && !c->reference);
+        draft->skipped[i] =
+            node_is_leaf(node) || ((node->op->flags & CUPEL_OP_VIEW) && !c->reference);
     }
 }
 
@@ -275,8 +276,8 @@ static cupel_status bind_roots(struct memory *m) {
     for (size_t i = 0; i < c->n_roots; i++) {
         const uint32_t id = buffer_of(m, c->roots[i].edge);
         const uint32_t slot = (uint32_t)draft->n_bindings++;
-        draft->bindings[slot] = (struct binding_slot){
-            .name = c->roots[i].name, .desc = *compile_desc(c, c->roots[i].edge)};
+        draft->bindings[slot] = (struct binding_slot){.name = c->roots[i].name,
+                                                      .desc = *compile_desc(c, c->roots[i].edge)};
         if (draft->buffers[id].space != SPACE_ARENA)
             return cupel_fail(c->error, CUPEL_STATUS_BUG, "output '%s' has no memory of its own",
                               c->roots[i].name);

@@ -1,6 +1,6 @@
 /*
- * Pass precision: REAL becomes the program's type, by the precision column of the op rows; casts are
- * inserted where an operand has another type than its op computes in. Masters, inputs, outputs,
+ * Pass precision: REAL becomes the program's type, by the precision column of the op rows; casts
+ * are inserted where an operand has another type than its op computes in. Masters, inputs, outputs,
  * statistics, reductions, losses and updates never go below f32. Values that the user typed
  * concretely (F64 counters, I64 labels) are left alone. Test: tests/test_pass_precision.c
  */
@@ -25,8 +25,8 @@ static cupel_status leaf(struct rewrite *rewrite, uint32_t id) {
     CUPEL_TRY(rewrite_keep(rewrite, id, &new_id));
     cupel_desc *desc = &c->list.nodes[new_id].outputs[0];
     if (desc->type == CUPEL_TYPE_REAL)
-        desc->type = rewrite->old.nodes[id].op->precision == CUPEL_PRECISION_FOLLOW ? c->real
-                                                                                    : c->wide;
+        desc->type =
+            rewrite->old.nodes[id].op->precision == CUPEL_PRECISION_FOLLOW ? c->real : c->wide;
     return CUPEL_STATUS_OK;
 }
 

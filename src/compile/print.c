@@ -1,6 +1,6 @@
 /*
- * Printing a program: what runs in which order, with which kernel and layout, where it lies, and what it
- * costs. Test: tests/test_program.c
+ * Printing a program: what runs in which order, with which kernel and layout, where it lies, and
+ * what it costs. Test: tests/test_program.c
  */
 #include <inttypes.h>
 
@@ -10,14 +10,10 @@
 
 static const char *space_name(enum memory_space space) {
     switch (space) {
-    case SPACE_ARENA:
-        return "arena";
-    case SPACE_BINDING:
-        return "binding";
-    case SPACE_VARIABLE:
-        return "variable";
-    case SPACE_PROGRAM:
-        return "program";
+    case SPACE_ARENA: return "arena";
+    case SPACE_BINDING: return "binding";
+    case SPACE_VARIABLE: return "variable";
+    case SPACE_PROGRAM: return "program";
     }
     return "?";
 }

@@ -19,12 +19,12 @@ struct cupel_program {
     const char *name;
     bool reference;
     int threads;
-    bool fixed_threads;   /* some kernel runs with its planned threads only */
-    void *memory;         /* SPACE_PROGRAM */
-    void **addresses;     /* per buffer, filled at each run */
-    uint64_t *seen;       /* per variable: version at the prologue's last run */
+    bool fixed_threads; /* some kernel runs with its planned threads only */
+    void *memory;       /* SPACE_PROGRAM */
+    void **addresses;   /* per buffer, filled at each run */
+    uint64_t *seen;     /* per variable: version at the prologue's last run */
     bool prologue_valid;
-    void *visit_buffer;   /* reference programs: host copy for visitors */
+    void *visit_buffer; /* reference programs: host copy for visitors */
     cupel_program_info info;
     uint64_t hash;
     atomic_bool running;

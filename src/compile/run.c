@@ -1,6 +1,6 @@
 /*
- * Running a program: fills in addresses, asks the device to execute, and counts the versions of what was
- * assigned. Nothing is allocated here. Workspaces are scratch memory that programs share.
+ * Running a program: fills in addresses, asks the device to execute, and counts the versions of
+ * what was assigned. Nothing is allocated here. Workspaces are scratch memory that programs share.
  * Test: tests/test_program.c
  */
 #include <math.h>
@@ -64,18 +64,10 @@ static void fill_addresses(cupel_program *program, const cupel_bindings *binding
     for (uint32_t i = 0; i < draft->n_buffers; i++) {
         const struct exec_buffer *buffer = &draft->buffers[i];
         switch (buffer->space) {
-        case SPACE_ARENA:
-            program->addresses[i] = (char *)workspace->memory + buffer->offset;
-            break;
-        case SPACE_BINDING:
-            program->addresses[i] = bindings->memory[buffer->slot];
-            break;
-        case SPACE_VARIABLE:
-            program->addresses[i] = draft->variables[buffer->slot]->memory;
-            break;
-        case SPACE_PROGRAM:
-            program->addresses[i] = (char *)program->memory + buffer->offset;
-            break;
+        case SPACE_ARENA: program->addresses[i] = (char *)workspace->memory + buffer->offset; break;
+        case SPACE_BINDING: program->addresses[i] = bindings->memory[buffer->slot]; break;
+        case SPACE_VARIABLE: program->addresses[i] = draft->variables[buffer->slot]->memory; break;
+        case SPACE_PROGRAM: program->addresses[i] = (char *)program->memory + buffer->offset; break;
         }
     }
 }

@@ -107,8 +107,8 @@ static bool identity_of(const struct compile *c, const struct graph_node *node,
     return false;
 }
 
-/* Operands of an elementwise op that are broadcasts, read at their source where the result's shape does
- * not need them. */
+/* Operands of an elementwise op that are broadcasts, read at their source where the result's shape
+ * does not need them. */
 static void skip_broadcasts(const struct compile *c, const struct graph_node *node,
                             struct edge *inputs) {
     if (!(node->op->flags & CUPEL_OP_ELEMENTWISE))

@@ -1,7 +1,7 @@
 /*
- * Pass steps: the nodes that do something become steps, with the buffers they touch, the steps they must
- * follow (whoever shares memory with them and came before, and the guards before writes to variables),
- * and the buffers whose life ends with them. Test: tests/test_device_untouchable.c
+ * Pass steps: the nodes that do something become steps, with the buffers they touch, the steps they
+ * must follow (whoever shares memory with them and came before, and the guards before writes to
+ * variables), and the buffers whose life ends with them. Test: tests/test_device_untouchable.c
  */
 #include <string.h>
 

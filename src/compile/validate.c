@@ -1,6 +1,6 @@
 /*
- * Pass validate: refuses what cannot be compiled, with the user's names, and copies the graph so that
- * the program no longer needs it. Test: tests/test_pass_validate.c
+ * Pass validate: refuses what cannot be compiled, with the user's names, and copies the graph so
+ * that the program no longer needs it. Test: tests/test_pass_validate.c
  */
 #include <string.h>
 

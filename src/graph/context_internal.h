@@ -16,7 +16,7 @@ struct cupel_context {
     struct backend *backend;
     struct cupel_log log;
     struct cupel_error error;
-    atomic_int children; /* objects created on it and alive */
+    atomic_int children;  /* objects created on it and alive */
     const cupel_op **ops; /* from outside */
     size_t n_ops;
     size_t ops_capacity;

@@ -1,7 +1,7 @@
 /*
- * Differentiation: walks back from the loss once and lets each op add the nodes of its adjoint to the
- * same graph. Contributions to one value are summed in the order of the nodes that made them, so the sum
- * does not depend on how the walk goes. Test: tests/test_gradients.c
+ * Differentiation: walks back from the loss once and lets each op add the nodes of its adjoint to
+ * the same graph. Contributions to one value are summed in the order of the nodes that made them,
+ * so the sum does not depend on how the walk goes. Test: tests/test_gradients.c
  */
 #include <string.h>
 
@@ -9,8 +9,8 @@
 #include "graph/graph_internal.h"
 #include "op/op_internal.h"
 
-/* One summand of the adjoint of an edge; lists grow at the front while consumers are visited backwards,
- * so they end in node order. */
+/* One summand of the adjoint of an edge; lists grow at the front while consumers are visited
+ * backwards, so they end in node order. */
 struct contribution {
     cupel_node node;
     struct contribution *next;
@@ -19,9 +19,9 @@ struct contribution {
 struct sweep {
     cupel_graph *graph;
     struct arena arena;
-    uint32_t count;               /* nodes there were before the sweep */
-    bool *needed;                 /* per node: a wrt lies at or before it */
-    uint32_t *first;              /* per node: index of its output 0 among all edges */
+    uint32_t count;                /* nodes there were before the sweep */
+    bool *needed;                  /* per node: a wrt lies at or before it */
+    uint32_t *first;               /* per node: index of its output 0 among all edges */
     struct contribution **adjoint; /* per edge */
     size_t n_wrt;
     const cupel_node *wrt;
@@ -187,8 +187,10 @@ static bool arguments_fit(cupel_graph *graph, cupel_node loss, size_t n, const c
         if (cupel_is_poisoned(wrt[i]))
             return false;
         if (wrt[i].graph != graph || !cupel_type_is_real(cupel_node_desc(wrt[i])->type)) {
-            graph_fail(graph, CUPEL_STATUS_TYPE, "gradients: wrt %zu ('%s') is no real value of "
-                       "this graph", i, cupel_node_name(wrt[i]));
+            graph_fail(graph, CUPEL_STATUS_TYPE,
+                       "gradients: wrt %zu ('%s') is no real value of "
+                       "this graph",
+                       i, cupel_node_name(wrt[i]));
             return false;
         }
     }
@@ -201,11 +203,8 @@ cupel_status cupel_graph_add_gradients(cupel_graph *graph, cupel_node loss, size
         out[i] = graph_poisoned(graph);
     if (graph->error.status != CUPEL_STATUS_OK || !arguments_fit(graph, loss, n, wrt))
         return graph->error.status;
-    struct sweep sweep = {.graph = graph,
-                          .count = (uint32_t)graph->list.count,
-                          .n_wrt = n,
-                          .wrt = wrt,
-                          .out = out};
+    struct sweep sweep = {
+        .graph = graph, .count = (uint32_t)graph->list.count, .n_wrt = n, .wrt = wrt, .out = out};
     cupel_status status;
     CUPEL_TRY_DONE(prepare(&sweep));
     mark_needed(&sweep);

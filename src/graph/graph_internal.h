@@ -30,9 +30,9 @@ struct graph_node {
     const char *file; /* the builder call's line */
     int line;
     struct cupel_variable *variable; /* of variable and assign nodes */
-    const void *data;                /* of constants: one element (uniform) or all, as doubles for REAL */
+    const void *data; /* of constants: one element (uniform) or all, as doubles for REAL */
     size_t data_size;
-    bool data_real; /* data are doubles, to be rounded to the program's type */
+    bool data_real;      /* data are doubles, to be rounded to the program's type */
     int64_t index_bound; /* of index inputs: values in [0, bound); 0: unchecked */
 };
 
@@ -59,15 +59,16 @@ struct cupel_graph {
     size_t named_capacity;
 };
 
-/* The builder behind every public one: checks operands, copies attrs, infers, appends. Name NULL for an
- * automatic one. Optional operands that are none must be left out by the caller. */
+/* The builder behind every public one: checks operands, copies attrs, infers, appends. Name NULL
+ * for an automatic one. Optional operands that are none must be left out by the caller. */
 cupel_node graph_add(cupel_graph *graph, const cupel_op *op, const char *name, const void *attrs,
                      size_t n_inputs, const cupel_node *inputs);
 /* Appends an empty node at the end of the list; NULL when memory is refused. */
 struct graph_node *node_list_append(struct node_list *list);
 struct graph_node *graph_node_at(const cupel_graph *graph, uint32_t id);
 /* A node of no operands with one output of that descriptor. */
-cupel_node graph_add_leaf(cupel_graph *graph, const cupel_op *op, const char *name, cupel_desc desc);
+cupel_node graph_add_leaf(cupel_graph *graph, const cupel_op *op, const char *name,
+                          cupel_desc desc);
 cupel_node graph_poisoned(cupel_graph *graph);
 /* Whether a node has that full name; *out is the node. */
 bool graph_has(const cupel_graph *graph, const char *name, cupel_node *out);

@@ -74,9 +74,10 @@ cupel_status parameters_declare(cupel_parameters *parameters, const char *name, 
         char a[CUPEL_SHAPE_TEXT_SIZE], b[CUPEL_SHAPE_TEXT_SIZE];
         if (!cupel_shape_equal((*out)->shape, shape) || (*out)->type != resolved)
             return cupel_fail(error, CUPEL_STATUS_SHAPE,
-                              "parameter '%s' was declared as %s %s and is asked for as %s %s", name,
-                              cupel_type_name((*out)->type), cupel_shape_format(a, (*out)->shape),
-                              cupel_type_name(resolved), cupel_shape_format(b, shape));
+                              "parameter '%s' was declared as %s %s and is asked for as %s %s",
+                              name, cupel_type_name((*out)->type),
+                              cupel_shape_format(a, (*out)->shape), cupel_type_name(resolved),
+                              cupel_shape_format(b, shape));
         return CUPEL_STATUS_OK;
     }
     if (parameters->sealed)
@@ -85,7 +86,8 @@ cupel_status parameters_declare(cupel_parameters *parameters, const char *name, 
                           "later graphs can only use what is there",
                           name);
     if (!cupel_shape_valid(shape))
-        return cupel_fail(error, CUPEL_STATUS_SHAPE, "parameter '%s' has an impossible shape", name);
+        return cupel_fail(error, CUPEL_STATUS_SHAPE, "parameter '%s' has an impossible shape",
+                          name);
     if (!cupel_grow(&parameters->list, &parameters->capacity, parameters->count + 1,
                     sizeof(*parameters->list)))
         return cupel_fail_memory(error, "the list of parameters", parameters->capacity);
@@ -128,28 +130,14 @@ static bool distribution(const struct cupel_variable *variable, bool *normal, do
     *a = variable->init.a;
     *b = variable->init.b;
     switch (variable->init.kind) {
-    case CUPEL_INIT_ZEROS:
-        *a = 0;
-        return false;
-    case CUPEL_INIT_ONES:
-        *a = 1;
-        return false;
-    case CUPEL_INIT_CONSTANT:
-        return false;
-    case CUPEL_INIT_UNIFORM:
-        return true;
-    case CUPEL_INIT_NORMAL:
-        *normal = true;
-        return true;
-    case CUPEL_INIT_TORCH:
-        bound = 1 / sqrt(fan_in);
-        break;
-    case CUPEL_INIT_HE_UNIFORM:
-        bound = sqrt(6 / fan_in);
-        break;
-    case CUPEL_INIT_GLOROT_UNIFORM:
-        bound = sqrt(6 / (fan_in + fan_out));
-        break;
+    case CUPEL_INIT_ZEROS: *a = 0; return false;
+    case CUPEL_INIT_ONES: *a = 1; return false;
+    case CUPEL_INIT_CONSTANT: return false;
+    case CUPEL_INIT_UNIFORM: return true;
+    case CUPEL_INIT_NORMAL: *normal = true; return true;
+    case CUPEL_INIT_TORCH: bound = 1 / sqrt(fan_in); break;
+    case CUPEL_INIT_HE_UNIFORM: bound = sqrt(6 / fan_in); break;
+    case CUPEL_INIT_GLOROT_UNIFORM: bound = sqrt(6 / (fan_in + fan_out)); break;
     case CUPEL_INIT_HE_NORMAL:
         *normal = true;
         bound = sqrt(2 / fan_in);
@@ -166,26 +154,13 @@ static bool distribution(const struct cupel_variable *variable, bool *normal, do
 
 static void store(cupel_type type, void *values, int64_t index, double value) {
     switch (type) {
-    case CUPEL_TYPE_F32:
-        ((float *)values)[index] = (float)value;
-        break;
-    case CUPEL_TYPE_F64:
-        ((double *)values)[index] = value;
-        break;
-    case CUPEL_TYPE_I32:
-        ((int32_t *)values)[index] = (int32_t)value;
-        break;
-    case CUPEL_TYPE_I64:
-        ((int64_t *)values)[index] = (int64_t)value;
-        break;
-    case CUPEL_TYPE_U8:
-        ((uint8_t *)values)[index] = (uint8_t)value;
-        break;
-    case CUPEL_TYPE_U64:
-        ((uint64_t *)values)[index] = (uint64_t)value;
-        break;
-    default:
-        break;
+    case CUPEL_TYPE_F32: ((float *)values)[index] = (float)value; break;
+    case CUPEL_TYPE_F64: ((double *)values)[index] = value; break;
+    case CUPEL_TYPE_I32: ((int32_t *)values)[index] = (int32_t)value; break;
+    case CUPEL_TYPE_I64: ((int64_t *)values)[index] = (int64_t)value; break;
+    case CUPEL_TYPE_U8: ((uint8_t *)values)[index] = (uint8_t)value; break;
+    case CUPEL_TYPE_U64: ((uint64_t *)values)[index] = (uint64_t)value; break;
+    default: break;
     }
 }
 
@@ -208,7 +183,8 @@ static void initialise(const struct cupel_variable *variable, uint64_t seed, voi
         else
             rng_uniform4(block, draws);
         for (int64_t j = 0; j < 4 && i + j < count; j++)
-            store(variable->type, values, i + j, normal ? a + b * draws[j] : a + (b - a) * draws[j]);
+            store(variable->type, values, i + j,
+                  normal ? a + b * draws[j] : a + (b - a) * draws[j]);
     }
 }
 
@@ -260,7 +236,8 @@ static cupel_status access_variable(cupel_parameters *parameters, const char *na
                                     struct cupel_variable **out) {
     *out = parameters_lookup(parameters, name);
     if (!*out)
-        return cupel_fail(&parameters->error, CUPEL_STATUS_NAME, "there is no parameter '%s'", name);
+        return cupel_fail(&parameters->error, CUPEL_STATUS_NAME, "there is no parameter '%s'",
+                          name);
     if (!(*out)->memory)
         return cupel_fail(&parameters->error, CUPEL_STATUS_BUG,
                           "parameter '%s' has no value before the set is sealed: compile a program "
@@ -386,17 +363,18 @@ cupel_status cupel_parameters_check_finite(cupel_parameters *parameters) {
         const int64_t count = cupel_shape_count(variable->shape);
         int64_t bad = -1;
         for (int64_t j = 0; j < count && bad < 0; j++) {
-            const double value = variable->type == CUPEL_TYPE_F32 ? (double)((float *)host)[j]
-                                                                  : ((double *)host)[j];
+            const double value =
+                variable->type == CUPEL_TYPE_F32 ? (double)((float *)host)[j] : ((double *)host)[j];
             if (!isfinite(value))
                 bad = j;
         }
         cupel_free(host);
         if (bad >= 0)
-            return cupel_fail(&parameters->error, CUPEL_STATUS_NOT_FINITE,
-                              "parameter '%s' is not finite at element %lld: the training diverged; "
-                              "lower the learning rate",
-                              variable->name, (long long)bad);
+            return cupel_fail(
+                &parameters->error, CUPEL_STATUS_NOT_FINITE,
+                "parameter '%s' is not finite at element %lld: the training diverged; "
+                "lower the learning rate",
+                variable->name, (long long)bad);
     }
     return CUPEL_STATUS_OK;
 }

@@ -1,7 +1,7 @@
 /*
- * assign: variable := value, visible after the run; a root that is never pruned. Operands (variable,
- * value), output 0 is the variable's own memory. The compiler lets the value's producer write there
- * directly where all reads come before. One assign per variable per graph. No gradient.
+ * assign: variable := value, visible after the run; a root that is never pruned. Operands
+ * (variable, value), output 0 is the variable's own memory. The compiler lets the value's producer
+ * write there directly where all reads come before. One assign per variable per graph. No gradient.
  * Test: tests/test_assign.c
  */
 #include "graph/context_internal.h"

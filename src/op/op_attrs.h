@@ -1,6 +1,7 @@
 /*
- * Attributes of the built-in ops, seen by op files and by kernels. Zero the whole struct before filling
- * it: attributes are compared as bytes. Every member is 8 bytes wide, so there is no padding.
+ * Attributes of the built-in ops, seen by op files and by kernels. Zero the whole struct before
+ * filling it: attributes are compared as bytes. Every member is 8 bytes wide, so there is no
+ * padding.
  */
 #ifndef CUPEL_OP_ATTRS_H
 #define CUPEL_OP_ATTRS_H
@@ -56,9 +57,9 @@ struct attrs_matmul {
 struct attrs_conv {
     int64_t stride[2], padding[2], dilation[2];
     int64_t groups;
-    int64_t with_bias;           /* conv2d: a third input; backward_weights: a second output */
-    int64_t src_hw[2];           /* backward_data: extents of diff_src */
-    int64_t kernel[2];           /* backward_weights: extents of the kernel */
+    int64_t with_bias; /* conv2d: a third input; backward_weights: a second output */
+    int64_t src_hw[2]; /* backward_data: extents of diff_src */
+    int64_t kernel[2]; /* backward_weights: extents of the kernel */
 };
 struct attrs_pool {
     int64_t kernel[2], stride[2], padding[2];
@@ -68,10 +69,10 @@ struct attrs_batch_norm {
     double epsilon;
 };
 struct attrs_random {
-    uint64_t stream;              /* hash_string of the node's scoped name */
-    int64_t rank;                 /* shape of the samples */
+    uint64_t stream; /* hash_string of the node's scoped name */
+    int64_t rank;    /* shape of the samples */
     int64_t dims[CUPEL_MAX_RANK];
-    double p;                     /* dropout: probability of 0 */
+    double p; /* dropout: probability of 0 */
 };
 struct attrs_sgd {
     double momentum, weight_decay;

@@ -1,6 +1,7 @@
 /*
- * constant: numbers fixed when the graph is built. REAL constants are kept as doubles and rounded once
- * to the program's type. One element may stand for all (uniform). No gradient. Test: tests/test_graph.c
+ * constant: numbers fixed when the graph is built. REAL constants are kept as doubles and rounded
+ * once to the program's type. One element may stand for all (uniform). No gradient.
+ * Test: tests/test_graph.c
  */
 #include "op/op_internal.h"
 
@@ -23,8 +24,8 @@ static size_t element_size(cupel_type type) {
     return type == CUPEL_TYPE_REAL ? sizeof(double) : cupel_type_size(type);
 }
 
-static cupel_node constant(cupel_graph *graph, cupel_type type, cupel_shape shape,
-                           const void *data, size_t size) {
+static cupel_node constant(cupel_graph *graph, cupel_type type, cupel_shape shape, const void *data,
+                           size_t size) {
     const cupel_node node =
         graph_add_leaf(graph, &op_constant, NULL, cupel_desc_plain(type, shape));
     if (cupel_is_poisoned(node))
@@ -58,24 +59,12 @@ cupel_node cupel_full(cupel_graph *graph, cupel_type type, cupel_shape shape, do
     } element = {0};
     switch (type) {
     case CUPEL_TYPE_REAL:
-    case CUPEL_TYPE_F64:
-        element.f64 = value;
-        break;
-    case CUPEL_TYPE_F32:
-        element.f32 = (float)value;
-        break;
-    case CUPEL_TYPE_I64:
-        element.i64 = (int64_t)value;
-        break;
-    case CUPEL_TYPE_U64:
-        element.u64 = (uint64_t)value;
-        break;
-    case CUPEL_TYPE_I32:
-        element.i32 = (int32_t)value;
-        break;
-    case CUPEL_TYPE_U8:
-        element.u8 = (uint8_t)value;
-        break;
+    case CUPEL_TYPE_F64: element.f64 = value; break;
+    case CUPEL_TYPE_F32: element.f32 = (float)value; break;
+    case CUPEL_TYPE_I64: element.i64 = (int64_t)value; break;
+    case CUPEL_TYPE_U64: element.u64 = (uint64_t)value; break;
+    case CUPEL_TYPE_I32: element.i32 = (int32_t)value; break;
+    case CUPEL_TYPE_U8: element.u8 = (uint8_t)value; break;
     case CUPEL_TYPE_BF16:
         return graph_fail(graph, CUPEL_STATUS_TYPE, "constants are REAL, not bf16");
     }

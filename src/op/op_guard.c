@@ -1,7 +1,7 @@
 /*
- * guard: the loss guard. The run stops with NOT_FINITE when the scalar is NaN or infinite; every write
- * to a variable is ordered after all guards, so a stopped run has changed nothing. A root, never pruned.
- * NaN rule: stops. Test: tests/test_assign.c
+ * guard: the loss guard. The run stops with NOT_FINITE when the scalar is NaN or infinite; every
+ * write to a variable is ordered after all guards, so a stopped run has changed nothing. A root,
+ * never pruned. NaN rule: stops. Test: tests/test_assign.c
  */
 #include "op/op_internal.h"
 

@@ -1,6 +1,6 @@
 /*
- * variable: the value a parameter or state had before the run. One node a variable and graph, so that
- * gradients with respect to it meet in one place. Test: tests/test_parameters.c
+ * variable: the value a parameter or state had before the run. One node a variable and graph, so
+ * that gradients with respect to it meet in one place. Test: tests/test_parameters.c
  */
 #include <string.h>
 
