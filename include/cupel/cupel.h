@@ -15,6 +15,7 @@
 #include <cupel/parameters.h>
 #include <cupel/plan.h>
 #include <cupel/program.h>
+#include <cupel/recipe.h>
 #include <cupel/status.h>
 #include <cupel/tensor.h>
 #include <cupel/types.h>
