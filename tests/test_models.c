@@ -1,5 +1,6 @@
 /* The variational autoencoders (src/nn/model_*.c). */
 #define _GNU_SOURCE
+#include "support/drill.h"
 #include "support/net.h"
 
 #include "base/hash.h"
@@ -312,6 +313,42 @@ static void test_errors(void **state) {
           CUPEL_STATUS_INVALID_ARGUMENT, "dense layer 'mu': -1 outputs");
 }
 
+/* Building and differentiating a training step; whatever is refused must surface as a status. */
+static cupel_status build_step(void *user) {
+    const cupel_vae_options *const options = user;
+    cupel_context *context = NULL;
+    cupel_parameters *parameters = NULL;
+    cupel_graph *graph = NULL;
+    cupel_status status = cupel_context_create(&context, NULL);
+    if (status == CUPEL_STATUS_OK)
+        status = cupel_parameters_create(&parameters, context, CUPEL_TYPE_F32, 1);
+    if (status == CUPEL_STATUS_OK)
+        status = cupel_graph_create(&graph, context, parameters);
+    if (status == CUPEL_STATUS_OK) {
+        const cupel_shape scalar = cupel_shape_scalar();
+        const cupel_node images =
+            cupel_input(graph, "images", CUPEL_TYPE_REAL, CUPEL_SHAPE(N, C, H, W));
+        const cupel_node weight = cupel_input(graph, "kl_weight", CUPEL_TYPE_REAL, scalar);
+        const cupel_node rate = cupel_input(graph, "learning_rate", CUPEL_TYPE_REAL, scalar);
+        const cupel_optimizer adam = cupel_optimizer_defaults(CUPEL_ADAM);
+        const cupel_vae vae = cupel_vae_build(images, options, cupel_rng_inputs(graph, N));
+        cupel_optimizer_minimize(graph, "optimizer", &adam, rate, cupel_vae_loss(&vae, weight), "");
+        status = cupel_graph_check(graph);
+    }
+    CHECK_OK(cupel_graph_destroy(graph));
+    CHECK_OK(cupel_parameters_destroy(parameters));
+    CHECK_OK(cupel_context_destroy(context));
+    return status;
+}
+
+static void test_refused_memory(void **state) {
+    (void)state;
+    for (int kind = 0; kind < 2; kind++) {
+        cupel_vae_options options = small[kind];
+        CHECK(drill_memory(build_step, &options) > 20);
+    }
+}
+
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_conv_vae_parameters),
@@ -321,6 +358,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_training_lowers_the_loss_and_repeats),
         cmocka_unit_test(test_mean_latent_and_decoder),
         cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_refused_memory),
     };
     return CHECK_MAIN(tests);
 }
