@@ -52,6 +52,42 @@ static void test_input_passes_through(void **state) {
     everywhere(input_passes_through);
 }
 
+/* A scalar input of any type takes a number that the type has, and refuses one that it has not. */
+static void scalars_of_every_type(struct golden_machine *machine) {
+    static const struct {
+        const char *name;
+        cupel_type type;
+        double fits, too_small, too_large;
+    } scalars[] = {
+        {"i32", CUPEL_TYPE_I32, -0x1p31, -0x1p31 - 1, 0x1p31},
+        {"i64", CUPEL_TYPE_I64, -0x1p63, -0x1p64, 0x1p63},
+        {"u8", CUPEL_TYPE_U8, 255, -1, 256},
+    };
+    cupel_graph *const graph = golden_graph(machine);
+    cupel_output outputs[3];
+    for (int i = 0; i < 3; i++)
+        outputs[i] =
+            (cupel_output){scalars[i].name, cupel_input(graph, scalars[i].name, scalars[i].type,
+                                                        cupel_shape_scalar())};
+    struct golden_program program;
+    golden_compile(&program, machine, graph, "scalars", 3, outputs);
+    for (int i = 0; i < 3; i++) {
+        const double wrong[] = {scalars[i].too_small, scalars[i].too_large, 0.5, NAN, INFINITY};
+        golden_write_scalar(&program, scalars[i].name, scalars[i].fits);
+        for (int k = 0; k < 5; k++)
+            CHECK_STATUS(cupel_bindings_write_scalar(program.bindings, scalars[i].name, wrong[k]),
+                         CUPEL_STATUS_INVALID_ARGUMENT);
+    }
+    golden_run(&program);
+    for (int i = 0; i < 3; i++)
+        expect(&program, scalars[i].name, &scalars[i].fits, 1);
+    golden_program_close(&program);
+}
+static void test_scalars_of_every_type(void **state) {
+    (void)state;
+    everywhere(scalars_of_every_type);
+}
+
 static void constant_holds_its_data(struct golden_machine *machine) {
     cupel_graph *const graph = golden_graph(machine);
     const double reals[] = {0.5, -2.0, 1e30, -0.0, 3.0, 0x1p-30}, full[] = {1.25, 1.25, 1.25};
@@ -150,6 +186,7 @@ static void test_guard_stops(void **state) {
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_input_passes_through),
+        cmocka_unit_test(test_scalars_of_every_type),
         cmocka_unit_test(test_constant_holds_its_data),
         cmocka_unit_test(test_variables_read_before_assign),
         cmocka_unit_test(test_guard_stops),

@@ -2,6 +2,7 @@
  * Bindings: device memory for a program's inputs and outputs. Writing and reading them is where
  * values cross between host and device, and where indices are checked. Test: tests/test_program.c
  */
+#include <math.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -121,15 +122,27 @@ cupel_status cupel_bindings_write(cupel_bindings *bindings, const char *input, c
 cupel_status cupel_bindings_write_scalar(cupel_bindings *bindings, const char *input,
                                          double value) {
     const cupel_desc *desc = cupel_bindings_desc(bindings, input);
-    const float f32 = (float)value;
-    const int64_t i64 = (int64_t)value;
-    if (desc && desc->type == CUPEL_TYPE_F32)
+    const cupel_type type = desc ? desc->type : CUPEL_TYPE_F64;
+    if (type == CUPEL_TYPE_F64)
+        return cupel_bindings_write(bindings, input, &value, sizeof(value));
+    if (type == CUPEL_TYPE_F32) {
+        const float f32 = (float)value;
         return cupel_bindings_write(bindings, input, &f32, sizeof(f32));
-    if (desc && desc->type == CUPEL_TYPE_I64)
-        return cupel_bindings_write(bindings, input, &i64, sizeof(i64));
-    if (desc && desc->type == CUPEL_TYPE_U64)
-        return cupel_bindings_write_u64(bindings, input, (uint64_t)value);
-    return cupel_bindings_write(bindings, input, &value, sizeof(value));
+    }
+    const bool is_unsigned = type == CUPEL_TYPE_U64 || type == CUPEL_TYPE_U8;
+    const double limit = type == CUPEL_TYPE_U8 ? 0x1p8 : type == CUPEL_TYPE_I32 ? 0x1p31 : 0x1p63;
+    if (!(value >= (is_unsigned ? 0.0 : -limit) && value < limit && value == floor(value)))
+        return cupel_fail(&bindings->error, CUPEL_STATUS_INVALID_ARGUMENT,
+                          "input '%s' is %s; the number given is not one of its values", input,
+                          cupel_type_name(type));
+    const int64_t i64 = (int64_t)value;
+    const int32_t i32 = (int32_t)i64;
+    const uint8_t u8 = (uint8_t)i64;
+    if (type == CUPEL_TYPE_I32)
+        return cupel_bindings_write(bindings, input, &i32, sizeof(i32));
+    if (type == CUPEL_TYPE_U8)
+        return cupel_bindings_write(bindings, input, &u8, sizeof(u8));
+    return cupel_bindings_write(bindings, input, &i64, sizeof(i64));
 }
 
 cupel_status cupel_bindings_write_u64(cupel_bindings *bindings, const char *input, uint64_t value) {
