@@ -9,6 +9,7 @@
 #include <cupel/graph.h>
 #include <cupel/layers.h>
 #include <cupel/loader.h>
+#include <cupel/metrics.h>
 #include <cupel/models.h>
 #include <cupel/op.h>
 #include <cupel/ops.h>

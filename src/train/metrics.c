@@ -1,0 +1,302 @@
+/*
+ * Metrics of scores against labels. All of them walk one sorted copy of the scores in groups of equal
+ * ones, so ties are exact and the cost is that of the sort. Test: tests/test_metrics.c
+ */
+#include "cupel/metrics.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/error.h"
+#include "base/memory.h"
+
+static const double z_95 = 1.959963984540054; /* the .975 quantile of the normal distribution */
+
+struct ranked {
+    double score;
+    int64_t index;
+    bool positive;
+};
+
+static int by_score(const void *a, const void *b) {
+    const struct ranked *const x = a, *const y = b;
+    if (x->score != y->score)
+        return x->score < y->score ? -1 : 1;
+    return (x->index > y->index) - (x->index < y->index); /* the same order everywhere */
+}
+
+static cupel_metric defined(double value) {
+    return (cupel_metric){.value = value, .low = NAN, .high = NAN};
+}
+
+static cupel_metric undefined(const char *reason) {
+    cupel_metric metric = {.value = NAN, .low = NAN, .high = NAN};
+    snprintf(metric.reason, sizeof metric.reason, "%s", reason);
+    return metric;
+}
+
+/* The scores in ascending order with their labels. *out is NULL, and the metric says why, when no
+ * metric of two classes is defined. */
+static cupel_status rank(struct ranked **out, int64_t *positives, cupel_metric *metric,
+                         const double *scores, const uint8_t *positive, int64_t count) {
+    *out = NULL;
+    *positives = 0;
+    if (count < 0)
+        return CUPEL_STATUS_INVALID_ARGUMENT;
+    for (int64_t i = 0; i < count; i++) {
+        if (isnan(scores[i])) {
+            *metric = undefined("");
+            snprintf(metric->reason, sizeof metric->reason, "score %lld is not a number",
+                     (long long)i);
+            return CUPEL_STATUS_OK;
+        }
+        *positives += positive[i] != 0;
+    }
+    if (count == 0 || *positives == 0 || *positives == count) {
+        *metric = undefined(count == 0        ? "there are no scores"
+                            : *positives == 0 ? "there are no positive (anomalous) images"
+                                              : "there are no negative (normal) images");
+        return CUPEL_STATUS_OK;
+    }
+    struct ranked *const ranked = cupel_alloc((size_t)count, sizeof *ranked);
+    if (ranked == NULL)
+        return CUPEL_STATUS_OUT_OF_MEMORY;
+    for (int64_t i = 0; i < count; i++)
+        ranked[i] = (struct ranked){scores[i], i, positive[i] != 0};
+    qsort(ranked, (size_t)count, sizeof *ranked, by_score);
+    *out = ranked;
+    return CUPEL_STATUS_OK;
+}
+
+/* One past the last element whose score equals that of `begin`, walking up. */
+static int64_t group_end(const struct ranked *ranked, int64_t begin, int64_t count) {
+    int64_t end = begin + 1;
+    while (end < count && ranked[end].score == ranked[begin].score)
+        end++;
+    return end;
+}
+
+/* The first element of the group that ends at `end`, walking down. */
+static int64_t group_begin(const struct ranked *ranked, int64_t end) {
+    int64_t begin = end - 1;
+    while (begin > 0 && ranked[begin - 1].score == ranked[end - 1].score)
+        begin--;
+    return begin;
+}
+
+static double square(double x) {
+    return x * x;
+}
+
+/*
+ * With m positives X and n negatives Y, and psi(x, y) = 1, 1/2 or 0 for x above, equal to or below y:
+ * AUROC = mean psi. A positive's own mean over all negatives is V10 = (negatives below it + ties/2) / n,
+ * a negative's over all positives is V01 likewise; the variance of the AUROC is var(V10)/m + var(V01)/n.
+ * Both come from counting within groups of ties, in two walks: mean first, then squares around it.
+ */
+static void delong(cupel_metric *out, const struct ranked *ranked, int64_t count, int64_t m) {
+    const int64_t n = count - m;
+    double area = 0, above_squares = 0, below_squares = 0;
+    for (int walk = 0; walk < 2; walk++) {
+        int64_t positives_below = 0, negatives_below = 0;
+        for (int64_t begin = 0, end; begin < count; begin = end) {
+            int64_t positives = 0;
+            end = group_end(ranked, begin, count);
+            for (int64_t i = begin; i < end; i++)
+                positives += ranked[i].positive;
+            const int64_t negatives = end - begin - positives;
+            const double v10 = ((double)negatives_below + 0.5 * (double)negatives) / (double)n;
+            const double v01 =
+                ((double)(m - positives_below - positives) + 0.5 * (double)positives) / (double)m;
+            if (walk == 0) {
+                area += (double)positives * v10 / (double)m;
+            } else {
+                above_squares += (double)positives * square(v10 - area);
+                below_squares += (double)negatives * square(v01 - area);
+            }
+            positives_below += positives;
+            negatives_below += negatives;
+        }
+    }
+    *out = defined(area);
+    out->low = 0; /* a single image of a class says nothing about its spread */
+    out->high = 1;
+    if (m > 1 && n > 1) {
+        const double variance = above_squares / (double)(m - 1) / (double)m +
+                                below_squares / (double)(n - 1) / (double)n;
+        out->low = fmax(0, area - z_95 * sqrt(variance));
+        out->high = fmin(1, area + z_95 * sqrt(variance));
+    }
+}
+
+cupel_status cupel_metric_auroc(cupel_metric *out, const double *scores, const uint8_t *positive,
+                                int64_t count) {
+    struct ranked *ranked;
+    int64_t positives;
+    CUPEL_TRY(rank(&ranked, &positives, out, scores, positive, count));
+    if (ranked != NULL)
+        delong(out, ranked, count, positives);
+    cupel_free(ranked);
+    return CUPEL_STATUS_OK;
+}
+
+cupel_status cupel_metric_average_precision(cupel_metric *out, const double *scores,
+                                            const uint8_t *positive, int64_t count,
+                                            double prevalence) {
+    struct ranked *ranked;
+    int64_t positives;
+    if (!(prevalence >= 0 && prevalence < 1))
+        return CUPEL_STATUS_INVALID_ARGUMENT;
+    CUPEL_TRY(rank(&ranked, &positives, out, scores, positive, count));
+    if (ranked == NULL)
+        return CUPEL_STATUS_OK;
+    const double m = (double)positives, n = (double)(count - positives);
+    const double weight = prevalence == 0 ? 1 : m * (1 - prevalence) / (prevalence * n);
+    double sum = 0, found = 0, false_alarms = 0;
+    for (int64_t end = count, begin; end > 0; end = begin) {
+        double more = 0;
+        begin = group_begin(ranked, end);
+        for (int64_t i = begin; i < end; i++)
+            more += ranked[i].positive;
+        found += more;
+        false_alarms += (double)(end - begin) - more;
+        sum += more / m * (found / (found + weight * false_alarms));
+    }
+    cupel_free(ranked);
+    *out = defined(sum);
+    out->low = out->high = sum;
+    if (sum > 0 && sum < 1) {
+        const double logit = log(sum / (1 - sum)), spread = z_95 / sqrt(m * sum * (1 - sum));
+        out->low = 1 / (1 + exp(spread - logit));
+        out->high = 1 / (1 + exp(-spread - logit));
+    }
+    return CUPEL_STATUS_OK;
+}
+
+cupel_status cupel_metric_fpr_at_tpr(cupel_metric *out, const double *scores,
+                                     const uint8_t *positive, int64_t count, double rate) {
+    struct ranked *ranked;
+    int64_t positives;
+    if (!(rate > 0 && rate <= 1))
+        return CUPEL_STATUS_INVALID_ARGUMENT;
+    CUPEL_TRY(rank(&ranked, &positives, out, scores, positive, count));
+    if (ranked == NULL)
+        return CUPEL_STATUS_OK;
+    int64_t found = 0, false_alarms = 0;
+    for (int64_t end = count, begin; end > 0; end = begin) {
+        begin = group_begin(ranked, end);
+        for (int64_t i = begin; i < end; i++) {
+            found += ranked[i].positive;
+            false_alarms += !ranked[i].positive;
+        }
+        if ((double)found >= rate * (double)positives)
+            break;
+    }
+    cupel_free(ranked);
+    *out = defined((double)false_alarms / (double)(count - positives));
+    return CUPEL_STATUS_OK;
+}
+
+cupel_status cupel_metric_best_f1(cupel_metric *out, double *threshold, const double *scores,
+                                  const uint8_t *positive, int64_t count) {
+    struct ranked *ranked;
+    int64_t positives;
+    if (threshold != NULL)
+        *threshold = NAN;
+    CUPEL_TRY(rank(&ranked, &positives, out, scores, positive, count));
+    if (ranked == NULL)
+        return CUPEL_STATUS_OK;
+    double best = -1, best_threshold = NAN;
+    int64_t found = 0;
+    for (int64_t end = count, begin; end > 0; end = begin) {
+        begin = group_begin(ranked, end);
+        for (int64_t i = begin; i < end; i++)
+            found += ranked[i].positive;
+        /* called: count - begin; 2 TP + FP + FN is called + positives */
+        const double f1 = 2 * (double)found / (double)(count - begin + positives);
+        if (f1 > best) {
+            best = f1;
+            best_threshold =
+                begin > 0 ? ranked[begin - 1].score : nextafter(ranked[0].score, -INFINITY);
+        }
+    }
+    cupel_free(ranked);
+    *out = defined(best);
+    if (threshold != NULL)
+        *threshold = best_threshold;
+    return CUPEL_STATUS_OK;
+}
+
+static int by_value(const void *a, const void *b) {
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+cupel_status cupel_metric_quantile(cupel_metric *out, const double *values, int64_t count,
+                                   double q) {
+    if (count < 0 || !(q >= 0 && q <= 1))
+        return CUPEL_STATUS_INVALID_ARGUMENT;
+    if (count == 0) {
+        *out = undefined("there are no values");
+        return CUPEL_STATUS_OK;
+    }
+    double *const sorted = cupel_alloc((size_t)count, sizeof *sorted);
+    if (sorted == NULL)
+        return CUPEL_STATUS_OUT_OF_MEMORY;
+    for (int64_t i = 0; i < count; i++) {
+        sorted[i] = values[i];
+        if (isnan(values[i])) {
+            cupel_free(sorted);
+            *out = undefined("");
+            snprintf(out->reason, sizeof out->reason, "value %lld is not a number", (long long)i);
+            return CUPEL_STATUS_OK;
+        }
+    }
+    qsort(sorted, (size_t)count, sizeof *sorted, by_value);
+    const double place = q * (double)(count - 1);
+    const int64_t below = (int64_t)place;
+    const double part = place - (double)below;
+    const double a = sorted[below], b = part > 0 ? sorted[below + 1] : a;
+    cupel_free(sorted);
+    *out = defined(a == b ? a : a + (b - a) * part); /* equal infinities have no difference */
+    return CUPEL_STATUS_OK;
+}
+
+cupel_status cupel_metric_confusion(cupel_confusion *out, const double *scores,
+                                    const uint8_t *positive, int64_t count, double threshold) {
+    *out = (cupel_confusion){0};
+    if (count < 0)
+        return CUPEL_STATUS_INVALID_ARGUMENT;
+    if (isnan(threshold))
+        return CUPEL_STATUS_NOT_FINITE;
+    for (int64_t i = 0; i < count; i++) {
+        if (isnan(scores[i]))
+            return CUPEL_STATUS_NOT_FINITE;
+        const bool called = scores[i] > threshold, is = positive[i] != 0;
+        out->true_positives += called && is;
+        out->false_positives += called && !is;
+        out->true_negatives += !called && !is;
+        out->false_negatives += !called && is;
+    }
+    return CUPEL_STATUS_OK;
+}
+
+static cupel_metric ratio(int64_t part, int64_t whole, const char *reason) {
+    return whole > 0 ? defined((double)part / (double)whole) : undefined(reason);
+}
+
+cupel_metric cupel_confusion_f1(const cupel_confusion *c) {
+    return ratio(2 * c->true_positives,
+                 2 * c->true_positives + c->false_positives + c->false_negatives,
+                 "nothing is anomalous and nothing was called so");
+}
+
+cupel_metric cupel_confusion_precision(const cupel_confusion *c) {
+    return ratio(c->true_positives, c->true_positives + c->false_positives,
+                 "nothing was called anomalous");
+}
+
+cupel_metric cupel_confusion_recall(const cupel_confusion *c) {
+    return ratio(c->true_positives, c->true_positives + c->false_negatives, "nothing is anomalous");
+}
