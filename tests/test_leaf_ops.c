@@ -67,8 +67,8 @@ static void scalars_of_every_type(struct golden_machine *machine) {
     cupel_output outputs[3];
     for (int i = 0; i < 3; i++)
         outputs[i] =
-            (cupel_output){scalars[i].name, cupel_input(graph, scalars[i].name, scalars[i].type,
-                                                        cupel_shape_scalar())};
+            (cupel_output){scalars[i].output, cupel_input(graph, scalars[i].name, scalars[i].type,
+                                                          cupel_shape_scalar())};
     struct golden_program program;
     golden_compile(&program, machine, graph, "scalars", 3, outputs);
     for (int i = 0; i < 3; i++) {
