@@ -47,5 +47,8 @@ const char *cpu_isa_name(enum cpu_isa isa);
 /* Tables of our own kernels, ended by a NULL op. */
 extern const struct kernel chain_kernels[];
 extern const struct kernel reorder_kernels[];
+extern const struct kernel reduce_kernels[];
+extern const struct kernel update_kernels[];
+extern const struct kernel random_kernels[];
 
 #endif

@@ -66,7 +66,7 @@ static bool logical_strides(const cupel_desc *operand, cupel_layout layout, cons
         strides[2] = dims[1] * dims[3];
         strides[0] = dims[1] * dims[3] * dims[2];
     } else {
-        if (block_of(layout) != block)
+        if (block_of(layout) != block || dims[1] % block != 0)
             return false;
         strides[1] = 1;
         strides[3] = block;

@@ -1,0 +1,93 @@
+/*
+ * Optimiser updates against the reference, in place and apart, and a first Adam step against its
+ * closed form: p - learning_rate * sign(g) up to epsilon.
+ */
+#include "support/kernel_case.h"
+
+static void check_adam(int64_t n, bool decoupled, double decay, bool in_place) {
+    check_context("adam, %lld elements, decoupled %d, in place %d", (long long)n, decoupled,
+                  in_place);
+    const struct attrs_adam attrs = {.beta1 = 0.9,
+                                     .beta2 = 0.999,
+                                     .epsilon = 1e-8,
+                                     .weight_decay = decay,
+                                     .decoupled = decoupled};
+    struct kernel_case c = {.op = &op_adam_update, .attrs = &attrs};
+    for (int i = 0; i < 4; i++)
+        case_input(&c, CUPEL_TYPE_F32, CUPEL_LAYOUT_PLAIN, CUPEL_SHAPE(n));
+    case_input(&c, CUPEL_TYPE_F32, CUPEL_LAYOUT_PLAIN, cupel_shape_scalar());
+    case_input(&c, CUPEL_TYPE_F64, CUPEL_LAYOUT_PLAIN, cupel_shape_scalar());
+    case_infer(&c);
+    case_fill(&c, 1);
+    for (int64_t i = 0; i < n; i++)
+        case_f32(&c, 3)[i] = fabsf(case_f32(&c, 3)[i]);
+    case_f32(&c, 4)[0] = 1e-2F;
+    ((double *)c.values[5])[0] = 7;
+    for (int k = 0; k < 3; k++)
+        c.share[k] = in_place ? op_adam_update.in_place[k] : 0;
+    const struct kernel *kernel = case_kernel("adam_update", "vec:adam");
+    CHECK(case_check(&c, kernel, 2, 1e-6, 1e-2));
+    case_check_threads(&c, kernel);
+    case_release(&c);
+}
+
+static void check_sgd(int64_t n, double momentum, bool nesterov, bool in_place) {
+    check_context("sgd, %lld elements, momentum %d/10, nesterov %d, in place %d", (long long)n,
+                  (int)(momentum * 10), nesterov, in_place);
+    const struct attrs_sgd attrs = {
+        .momentum = momentum, .weight_decay = 1e-2, .nesterov = nesterov};
+    struct kernel_case c = {.op = &op_sgd_update, .attrs = &attrs};
+    case_input(&c, CUPEL_TYPE_F32, CUPEL_LAYOUT_PLAIN, CUPEL_SHAPE(n));
+    case_input(&c, CUPEL_TYPE_F32, CUPEL_LAYOUT_PLAIN, CUPEL_SHAPE(n));
+    case_input(&c, CUPEL_TYPE_F32, CUPEL_LAYOUT_PLAIN, cupel_shape_scalar());
+    if (momentum != 0.0)
+        case_input(&c, CUPEL_TYPE_F32, CUPEL_LAYOUT_PLAIN, CUPEL_SHAPE(n));
+    case_infer(&c);
+    case_fill(&c, 2); /* p and its change are of one size: what cancels is judged by the largest */
+    c.share[0] = in_place ? 1 : 0;
+    c.share[1] = in_place && momentum != 0.0 ? 4 : 0;
+    const struct kernel *kernel = case_kernel("sgd_update", "vec:sgd");
+    CHECK(case_check(&c, kernel, 2, 1e-6, 0.2));
+    case_check_threads(&c, kernel);
+    case_release(&c);
+}
+
+static void test_updates(void **state) {
+    (void)state;
+    static const int64_t counts[] = {1, 15, 17, 1000, 40001};
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
+        for (int in_place = 0; in_place < 2; in_place++) {
+            check_adam(counts[i], false, 0.0, in_place);
+            check_adam(counts[i], false, 1e-2, in_place);
+            check_adam(counts[i], true, 1e-2, in_place);
+            check_sgd(counts[i], 0.0, false, in_place);
+            check_sgd(counts[i], 0.9, false, in_place);
+            check_sgd(counts[i], 0.9, true, in_place);
+        }
+}
+
+static void test_first_adam_step(void **state) {
+    (void)state;
+    const struct attrs_adam attrs = {.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
+    struct kernel_case c = {.op = &op_adam_update, .attrs = &attrs};
+    for (int i = 0; i < 4; i++)
+        case_input(&c, CUPEL_TYPE_F32, CUPEL_LAYOUT_PLAIN, CUPEL_SHAPE(3));
+    case_input(&c, CUPEL_TYPE_F32, CUPEL_LAYOUT_PLAIN, cupel_shape_scalar());
+    case_input(&c, CUPEL_TYPE_F64, CUPEL_LAYOUT_PLAIN, cupel_shape_scalar());
+    case_infer(&c);
+    static const float gradient[] = {0.5F, -2.0F, 1e-3F};
+    for (int i = 0; i < 3; i++)
+        case_f32(&c, 1)[i] = gradient[i];
+    case_f32(&c, 4)[0] = 0.125F;
+    ((double *)c.values[5])[0] = 1;
+    CHECK(case_run(&c, case_kernel("adam_update", "vec:adam"), 1));
+    for (int i = 0; i < 3; i++)
+        CHECK_NEAR(((float *)c.results[0])[i], gradient[i] > 0 ? -0.125 : 0.125, 2e-6);
+    case_release(&c);
+}
+
+int main(int argc, char **argv) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_updates),
+                                       cmocka_unit_test(test_first_adam_step)};
+    return CHECK_MAIN(tests);
+}
