@@ -64,6 +64,11 @@ static void test_round_trip(void **state) {
     CHECK_I64(entries(root), 0);
 }
 
+/* Not so in a bare chroot. */
+static bool proc_is_mounted(void) {
+    return access("/proc/self/status", R_OK) == 0;
+}
+
 static void test_limits(void **state) {
     (void)state;
     CHECK_OK(file_write(at("ten"), "0123456789", 10, &error));
@@ -81,10 +86,12 @@ static void test_limits(void **state) {
     CHECK_OK(file_read("/dev/null", 0, &bytes, &size, &error));
     CHECK_U64(size, 0);
     cupel_free(bytes);
-    CHECK_OK(file_read("/proc/self/status", 0, &bytes, &size, &error)); /* says it has 0 bytes */
-    CHECK(size > 100);
-    CHECK_CONTAINS((const char *)bytes, "Pid:");
-    cupel_free(bytes);
+    if (proc_is_mounted()) { /* says it has 0 bytes */
+        CHECK_OK(file_read("/proc/self/status", 0, &bytes, &size, &error));
+        CHECK(size > 100);
+        CHECK_CONTAINS((const char *)bytes, "Pid:");
+        cupel_free(bytes);
+    }
     unlink(at("ten"));
 }
 
@@ -106,7 +113,7 @@ static void test_read_failures(void **state) {
 static void test_read_refused(void **state) {
     (void)state;
     CHECK_OK(file_write(at("big"), at("big"), 20, &error));
-    for (int pass = 0; pass < 2; pass++) {
+    for (int pass = 0; pass < (proc_is_mounted() ? 2 : 1); pass++) {
         const char *path = pass == 0 ? at("big") : "/proc/self/status";
         bool through = false;
         for (uint64_t n = 0; n < 20 && !through; n++) {
@@ -428,8 +435,10 @@ static void test_folders(void **state) {
     CHECK_STATUS(file_make_folder(at("a/file"), &error), CUPEL_STATUS_IO);
     CHECK_CONTAINS(error.text, "in the way");
     CHECK_STATUS(file_make_folder(at("a/file/below"), &error), CUPEL_STATUS_IO);
-    CHECK_STATUS(file_make_folder("/proc/cupel", &error), CUPEL_STATUS_IO);
-    CHECK_CONTAINS(error.text, "/proc/cupel");
+    char name[301] = ""; /* longer than any file system takes */
+    memset(name, 'n', sizeof(name) - 1);
+    CHECK_STATUS(file_make_folder(at(name), &error), CUPEL_STATUS_IO);
+    CHECK_CONTAINS(error.text, "nnnn: File name too long");
     unlink(at("a/file"));
     rmdir(at("a/b/c"));
     rmdir(at("a/b"));
