@@ -33,5 +33,15 @@ const cupel_op op_guard = {
 };
 
 void cupel_guard(cupel_node scalar) {
-    graph_add(scalar.graph, &op_guard, NULL, NULL, 1, &scalar);
+    const cupel_node node = graph_add(scalar.graph, &op_guard, NULL, NULL, 1, &scalar);
+    if (cupel_is_none(node) || cupel_is_poisoned(node))
+        return;
+    /* A run that stops tells this name, so it says what was guarded. */
+    const char *name = arena_printf(&scalar.graph->arena, "guard#%u of '%s'", node.id,
+                                    cupel_node_name(scalar));
+    if (!name) {
+        graph_fail(scalar.graph, CUPEL_STATUS_OUT_OF_MEMORY, "no memory for a name");
+        return;
+    }
+    graph_node_at(scalar.graph, node.id)->name = name;
 }
