@@ -1,6 +1,6 @@
 /*
- * Reductions against the reference: every set of axes of several shapes and layouts, values that are
- * not finite, long sums against a closed form, the same bits for any number of threads.
+ * Reductions against the reference: every set of axes of several shapes and layouts, values that
+ * are not finite, long sums against a closed form, the same bits for any number of threads.
  */
 #include "support/kernel_case.h"
 

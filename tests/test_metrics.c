@@ -21,9 +21,9 @@
  *       f, t, _ = roc_curve(y, s, drop_intermediate=False)
  *       p, r, _ = precision_recall_curve(y, s)
  *       lo, tau = np.log(ap / (1 - ap)), 1 / np.sqrt(len(x) * ap * (1 - ap))
- *       print(auc, auc - q*sd, auc + q*sd, ap, 1/(1+np.exp(-(lo-q*tau))), 1/(1+np.exp(-(lo+q*tau))),
- *             average_precision_score(y, s, sample_weight=w), f[t >= .95].min(),
- *             np.nanmax(2 * p * r / (p + r)), np.quantile(s, .99), np.quantile(s, .3))
+ *       print(auc, auc - q*sd, auc + q*sd, ap, 1/(1+np.exp(-(lo-q*tau))),
+ *       1/(1+np.exp(-(lo+q*tau))), average_precision_score(y, s, sample_weight=w), f[t >=
+ *       .95].min(), np.nanmax(2 * p * r / (p + r)), np.quantile(s, .99), np.quantile(s, .3))
  *   show(*data(300, 7)); show(*data(1000, 10007))
  */
 #include "support/drill.h"

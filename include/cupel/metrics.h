@@ -2,8 +2,8 @@
  * Metrics of scores against labels. A higher score means more anomalous; the positive class is the
  * anomalous one; an image is called anomalous when its score is strictly above the threshold.
  *
- * A metric that the data leave undefined (one class only, no image, a score that is not a number) is
- * not a failure and never 0: its value is NaN and its reason says why. The functions fail with
+ * A metric that the data leave undefined (one class only, no image, a score that is not a number)
+ * is not a failure and never 0: its value is NaN and its reason says why. The functions fail with
  * INVALID_ARGUMENT for a count below 0 or a parameter out of its range, and with OUT_OF_MEMORY.
  */
 #ifndef CUPEL_METRICS_H
@@ -33,7 +33,8 @@ CUPEL_API CUPEL_CHECKED cupel_status cupel_metric_auroc(cupel_metric *out, const
                                                         const uint8_t *positive, int64_t count);
 /* Average precision: the sum over thresholds of (change of recall) x precision, as scikit-learn
  * defines it (no interpolation). With a prevalence in (0, 1) the negatives are re-weighted so that
- * positives have that share; 0 leaves them as they are. The interval is the logit one of Boyd et al.
+ * positives have that share; 0 leaves them as they are. The interval is the logit one of Boyd et
+ * al.
  * 2013. */
 CUPEL_API CUPEL_CHECKED cupel_status cupel_metric_average_precision(cupel_metric *out,
                                                                     const double *scores,
@@ -46,8 +47,8 @@ CUPEL_API CUPEL_CHECKED cupel_status cupel_metric_fpr_at_tpr(cupel_metric *out,
                                                              const double *scores,
                                                              const uint8_t *positive, int64_t count,
                                                              double rate);
-/* The largest F1 of any threshold, and the highest threshold (may be NULL) that reaches it. An oracle:
- * it is chosen with the labels in sight. */
+/* The largest F1 of any threshold, and the highest threshold (may be NULL) that reaches it. An
+ * oracle: it is chosen with the labels in sight. */
 CUPEL_API CUPEL_CHECKED cupel_status cupel_metric_best_f1(cupel_metric *out, double *threshold,
                                                           const double *scores,
                                                           const uint8_t *positive, int64_t count);

@@ -1,6 +1,6 @@
 /*
- * Metrics of scores against labels. All of them walk one sorted copy of the scores in groups of equal
- * ones, so ties are exact and the cost is that of the sort. Test: tests/test_metrics.c
+ * Metrics of scores against labels. All of them walk one sorted copy of the scores in groups of
+ * equal ones, so ties are exact and the cost is that of the sort. Test: tests/test_metrics.c
  */
 #include "cupel/metrics.h"
 
@@ -90,10 +90,11 @@ static double square(double x) {
 }
 
 /*
- * With m positives X and n negatives Y, and psi(x, y) = 1, 1/2 or 0 for x above, equal to or below y:
- * AUROC = mean psi. A positive's own mean over all negatives is V10 = (negatives below it + ties/2) / n,
- * a negative's over all positives is V01 likewise; the variance of the AUROC is var(V10)/m + var(V01)/n.
- * Both come from counting within groups of ties, in two walks: mean first, then squares around it.
+ * With m positives X and n negatives Y, and psi(x, y) = 1, 1/2 or 0 for x above, equal to or below
+ * y: AUROC = mean psi. A positive's own mean over all negatives is V10 = (negatives below it +
+ * ties/2) / n, a negative's over all positives is V01 likewise; the variance of the AUROC is
+ * var(V10)/m + var(V01)/n. Both come from counting within groups of ties, in two walks: mean first,
+ * then squares around it.
  */
 static void delong(cupel_metric *out, const struct ranked *ranked, int64_t count, int64_t m) {
     const int64_t n = count - m;

@@ -1,6 +1,6 @@
 /*
- * sample_normal, sample_uniform and dropout: blocks of four draws, numbered row by row, 64 at a time.
- * A draw is a function of its counter alone, so the order of work changes nothing.
+ * sample_normal, sample_uniform and dropout: blocks of four draws, numbered row by row, 64 at a
+ * time. A draw is a function of its counter alone, so the order of work changes nothing.
  * Test: tests/test_kernels_random.c
  */
 #include <math.h>

@@ -1,9 +1,9 @@
 /*
- * Sums, means and extrema over any set of axes in any layout. The walk over the input gives axes that
- * are kept and axes that are reduced; the innermost axis decides: rows are reduced to numbers, or
- * columns are gathered over rows. Work is shared out over results; where there are few, the reduced
- * positions are cut into at most 8 pieces whose results meet in a fixed tree, so the bits do not
- * depend on the number of threads. Test: tests/test_kernels_reduce.c
+ * Sums, means and extrema over any set of axes in any layout. The walk over the input gives axes
+ * that are kept and axes that are reduced; the innermost axis decides: rows are reduced to numbers,
+ * or columns are gathered over rows. Work is shared out over results; where there are few, the
+ * reduced positions are cut into at most 8 pieces whose results meet in a fixed tree, so the bits
+ * do not depend on the number of threads. Test: tests/test_kernels_reduce.c
  */
 #include <math.h>
 #include <string.h>
@@ -196,7 +196,8 @@ static double reduce_rows(const struct reduce_state *s, const float *in, int64_t
     return total;
 }
 
-/* A block of columns over reduced positions [begin, end); the innermost reduced axis is a run of rows. */
+/* A block of columns over reduced positions [begin, end); the innermost reduced axis is a run of
+ * rows. */
 static void reduce_columns(const struct reduce_state *s, const float *in, int64_t begin,
                            int64_t end, int64_t n, double *acc) {
     const struct axes *r = &s->reduced;

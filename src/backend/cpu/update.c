@@ -11,7 +11,8 @@
 
 enum { GRAIN = 1024, FEW_ELEMENTS = 16384 };
 
-/* Operands lie in memory in the same order, whichever it is; scalars are told apart by their index. */
+/* Operands lie in memory in the same order, whichever it is; scalars are told apart by their
+ * index. */
 static bool alike(const cupel_op_view *view, int first_scalar, int last_scalar) {
     for (int i = 0; i < view->n_inputs; i++)
         if ((i < first_scalar || i > last_scalar) &&

@@ -1,6 +1,7 @@
 /*
- * The loops behind vec_random.h. The ten rounds (Salmon et al. 2011) are written out for one counter;
- * compilers run them over many. The definition is src/base/rng.h. Test: tests/test_kernels_random.c
+ * The loops behind vec_random.h. The ten rounds (Salmon et al. 2011) are written out for one
+ * counter; compilers run them over many. The definition is src/base/rng.h.
+ * Test: tests/test_kernels_random.c
  */
 #include "backend/cpu/vec_random.h"
 

@@ -1,6 +1,6 @@
 /*
- * The loops behind vec_reduce.h. 64 lanes always, whatever the width of the vectors; columns fewer than
- * that are gathered into lanes by taking several rows at once where rows touch each other.
+ * The loops behind vec_reduce.h. 64 lanes always, whatever the width of the vectors; columns fewer
+ * than that are gathered into lanes by taking several rows at once where rows touch each other.
  * Test: tests/test_kernels_reduce.c
  */
 #include "backend/cpu/vec_reduce.h"

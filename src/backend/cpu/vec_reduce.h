@@ -1,6 +1,6 @@
 /*
- * Sums and extrema of rows, and of columns over many rows. Floats are added in lanes over runs short
- * enough to lose little, and the runs in double: the order is fixed by the shape alone.
+ * Sums and extrema of rows, and of columns over many rows. Floats are added in lanes over runs
+ * short enough to lose little, and the runs in double: the order is fixed by the shape alone.
  * Test: tests/test_kernels_reduce.c
  */
 #ifndef CUPEL_VEC_REDUCE_H
