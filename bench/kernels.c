@@ -132,8 +132,11 @@ static void time_node(struct node *n) {
         printf("%s: wrong shapes\n", n->title);
         return;
     }
-    for (int k = 0; k < n->n_outputs; k++)
+    for (int k = 0; k < n->n_outputs; k++) {
         n->outputs[k].layout = outputs[k].layout;
+        if (n->outputs[k].type == CUPEL_TYPE_REAL)
+            n->outputs[k].type = CUPEL_TYPE_F32;
+    }
     for (const struct kernel *const *k = cpu_kernels(NULL, n->op->name); *k != NULL; k++)
         if (((*k)->flags & KERNEL_REFERENCE) == 0)
             time_kernel(n, *k, &view);
@@ -275,6 +278,69 @@ static void reorders(void) {
     time_node(&from);
 }
 
+static void reductions(void) {
+    static const struct {
+        const char *title;
+        const cupel_op *op;
+        bool blocked;
+        int64_t dims[4];
+        int rank;
+        int64_t axes;
+    } rows[] = {
+        {"sum channels blocked", &op_reduce_sum, true, {100, 64, 28, 28}, 4, 13},
+        {"sum channels plain", &op_reduce_sum, false, {100, 64, 28, 28}, 4, 13},
+        {"sum one channel", &op_reduce_sum, false, {100, 1, 32, 32}, 4, 13},
+        {"sum columns 100x86528", &op_reduce_sum, false, {100, 86528}, 2, 1},
+        {"sum rows 100x86528", &op_reduce_sum, false, {100, 86528}, 2, 2},
+        {"sum all", &op_reduce_sum, false, {100, 86528}, 2, 3},
+        {"max rows", &op_reduce_max, false, {100, 86528}, 2, 2},
+    };
+    for (size_t r = 0; r < sizeof rows / sizeof rows[0]; r++) {
+        const struct attrs_reduce attrs = {.axes = rows[r].axes};
+        struct node n = {.title = rows[r].title,
+                         .op = rows[r].op,
+                         .attrs = &attrs,
+                         .n_inputs = 1,
+                         .inputs = {tensor(rows[r].blocked ? blocked : CUPEL_LAYOUT_PLAIN,
+                                           cupel_shape_make(rows[r].rank, rows[r].dims))}};
+        time_node(&n);
+    }
+}
+
+static void updates(void) {
+    static const struct {
+        const char *title;
+        int64_t count;
+    } sizes[] = {{"adam 4.4 M", 4425121}, {"adam 73,728", 73728}, {"adam 64", 64}};
+    const struct attrs_adam attrs = {.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
+    for (size_t i = 0; i < 3; i++) {
+        const cupel_desc p = plain(CUPEL_SHAPE(sizes[i].count));
+        const cupel_desc step = cupel_desc_plain(CUPEL_TYPE_F64, cupel_shape_scalar());
+        struct node n = {.title = sizes[i].title,
+                         .op = &op_adam_update,
+                         .attrs = &attrs,
+                         .n_inputs = 6,
+                         .inputs = {p, p, p, p, plain(cupel_shape_scalar()), step},
+                         .in_place = true};
+        time_node(&n);
+    }
+}
+
+static void draws(void) {
+    const struct attrs_random attrs = {.stream = 1, .rank = 2, .dims = {100, 50176}, .p = 0.5};
+    const cupel_desc scalar = cupel_desc_plain(CUPEL_TYPE_U64, cupel_shape_scalar());
+    const cupel_desc ids = cupel_desc_plain(CUPEL_TYPE_U64, CUPEL_SHAPE(100));
+    static const cupel_op *const ops[] = {&op_sample_uniform, &op_sample_normal, &op_dropout};
+    for (int i = 0; i < 3; i++) {
+        struct node n = {.title = ops[i]->name,
+                         .op = ops[i],
+                         .attrs = &attrs,
+                         .n_inputs = i == 2 ? 4 : 3,
+                         .inputs = {scalar, scalar, ids, plain(CUPEL_SHAPE(100, 50176))}};
+        time_node(&n);
+    }
+}
+
 int main(int argc, char **argv) {
     int64_t value = 0;
     if (argc > 1 && number_parse_i64(argv[1], &value))
@@ -293,6 +359,9 @@ int main(int argc, char **argv) {
     matmul("dense 16 to 86528 weights", CUPEL_SHAPE(100, 86528), CUPEL_SHAPE(100, 16), true, false);
     chains();
     reorders();
+    reductions();
+    updates();
+    draws();
     parallel_fp_end(saved);
     return 0;
 }

@@ -87,11 +87,14 @@ static void run_blocks(void *context, int64_t begin, int64_t end, int thread) {
     float values[4 * RANDOM_LANES];
     for (int64_t at = begin; at < end; at += RANDOM_LANES) {
         const int64_t n = end - at < RANDOM_LANES ? end - at : RANDOM_LANES;
+        int64_t row = at / s->blocks_per_row, block = at % s->blocks_per_row;
         for (int64_t l = 0; l < n; l++) {
-            const uint64_t row = run->rows[(at + l) / s->blocks_per_row];
-            lanes.row_low[l] = (uint32_t)row;
-            lanes.row_high[l] = (uint32_t)(row >> 32);
-            lanes.block[l] = (uint32_t)((at + l) % s->blocks_per_row);
+            lanes.row_low[l] = (uint32_t)run->rows[row];
+            lanes.row_high[l] = (uint32_t)(run->rows[row] >> 32);
+            lanes.block[l] = (uint32_t)block;
+            const bool next = ++block == s->blocks_per_row;
+            block = next ? 0 : block;
+            row += next;
         }
         if (s->normal)
             s->table->normal(&lanes, values);
@@ -102,7 +105,7 @@ static void run_blocks(void *context, int64_t begin, int64_t end, int thread) {
             continue;
         }
         for (int64_t l = 0; l < n; l++) {
-            const int64_t row = (at + l) / s->blocks_per_row;
+            row = (at + l) / s->blocks_per_row;
             const int64_t first = (at + l) % s->blocks_per_row * 4;
             const int64_t left = s->per_row - first;
             put(run, values + 4 * l, row * s->per_row + first, left < 4 ? left : 4);

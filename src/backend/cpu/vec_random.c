@@ -49,12 +49,27 @@ static void philox(const struct random_lanes *lanes, struct random_words *out) {
     }
 }
 
+/* The four draws of a lane stand together in the result. */
+static void interleave(float values[4][RANDOM_LANES], float *out) {
+    VEC_LOOP
+    for (int l = 0; l < RANDOM_LANES; l++) {
+        out[4 * l] = values[0][l];
+        out[4 * l + 1] = values[1][l];
+        out[4 * l + 2] = values[2][l];
+        out[4 * l + 3] = values[3][l];
+    }
+}
+
 static void uniform(const struct random_lanes *lanes, float *out) {
     struct random_words words;
+    float values[4][RANDOM_LANES];
     philox(lanes, &words);
-    for (int l = 0; l < RANDOM_LANES; l++)
-        for (int i = 0; i < 4; i++)
-            out[4 * l + i] = real_uniform(words.word[i][l]);
+    for (int i = 0; i < 4; i++) {
+        VEC_LOOP
+        for (int l = 0; l < RANDOM_LANES; l++)
+            values[i][l] = real_uniform(words.word[i][l]);
+    }
+    interleave(values, out);
 }
 
 static void normal(const struct random_lanes *lanes, float *out) {
@@ -68,9 +83,7 @@ static void normal(const struct random_lanes *lanes, float *out) {
                              real_uniform(words.word[pair + 1][l]), &values[pair][l],
                              &values[pair + 1][l]);
     }
-    for (int l = 0; l < RANDOM_LANES; l++)
-        for (int i = 0; i < 4; i++)
-            out[4 * l + i] = values[i][l];
+    interleave(values, out);
 }
 
 static void dropout(const float *u, const float *x, float p, float keep, int64_t n, float *out) {
