@@ -4,6 +4,7 @@
 #ifndef CUPEL_CUPEL_H
 #define CUPEL_CUPEL_H
 
+#include <cupel/baselines.h>
 #include <cupel/context.h>
 #include <cupel/dataset.h>
 #include <cupel/graph.h>

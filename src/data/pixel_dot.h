@@ -1,0 +1,16 @@
+/*
+ * Inner products of 8-bit pixels, held as 16-bit integers: exact whatever the order, the vector width
+ * or the number of threads. Test: tests/test_baselines.c
+ */
+#ifndef CUPEL_DATA_PIXEL_DOT_H
+#define CUPEL_DATA_PIXEL_DOT_H
+
+#include <stdint.h>
+
+/* out[i] = sum over k < count of a[k] * b[i * stride + k], for i < 4; values lie in 0..255. */
+typedef void (*pixel_dot4)(const int16_t *a, const int16_t *b, int64_t stride, int64_t count,
+                           int64_t out[4]);
+/* The fastest version for this processor. */
+pixel_dot4 pixel_dot4_select(void);
+
+#endif
