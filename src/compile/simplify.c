@@ -111,8 +111,8 @@ static bool identity_of(const struct compile *c, const struct graph_node *node,
  * does not need them. */
 static void skip_broadcasts(const struct compile *c, const struct graph_node *node,
                             struct edge *inputs) {
-    if (!(node->op->flags & CUPEL_OP_ELEMENTWISE))
-        return;
+    if (!(node->op->flags & CUPEL_OP_ELEMENTWISE) || node->op->run)
+        return; /* an op from outside sees what it was built with */
     for (uint32_t i = 0; i < node->n_inputs; i++) {
         const struct graph_node *source = compile_node(c, inputs[i].node);
         if (source->op != &op_broadcast_to)

@@ -13,7 +13,8 @@ static cupel_status check_outputs(struct compile *c, const cupel_graph *graph) {
         const cupel_output *output = &options->outputs[i];
         if (!output->name || !output->name[0])
             return cupel_fail(c->error, CUPEL_STATUS_NAME, "output %zu has no name", i);
-        if (output->node.graph != graph || output->node.id >= graph->list.count)
+        if (output->node.graph != graph || output->node.id >= graph->list.count ||
+            output->node.output >= graph_node_at(graph, output->node.id)->n_outputs)
             return cupel_fail(c->error, CUPEL_STATUS_INVALID_ARGUMENT,
                               "output '%s' is no node of this graph", output->name);
         for (size_t j = 0; j < i; j++)
