@@ -108,11 +108,14 @@ static cupel_status add_constraints(struct order *o) {
 }
 
 /* 0 runs first: prologue, then early nodes, then the rest; packs that are not in the prologue
- * wait. */
+ * wait. In reference mode assigns come last, so that a run stopped at some value has changed
+ * nothing. */
 static int class_of(const struct order *o, uint32_t id) {
     const struct graph_node *node = compile_node(o->c, id);
     if (node_is_leaf(node) || o->c->prologue[id])
         return 0;
+    if (o->c->reference && node->op == &op_assign)
+        return 4;
     if (o->early[id])
         return 1;
     return node->op == &op_pack && ((const struct attrs_pack *)node->attrs)->packed_bytes ? 3 : 2;

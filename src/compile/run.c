@@ -8,6 +8,7 @@
 
 #include "base/memory.h"
 #include "compile/program_internal.h"
+#include "op/op_internal.h"
 
 cupel_status cupel_workspace_create(cupel_workspace **out, cupel_context *context) {
     *out = NULL;
@@ -172,6 +173,7 @@ static cupel_status execute(cupel_program *program, const cupel_run_options *opt
                                .addresses = program->addresses,
                                .threads = options->threads ? options->threads : program->threads,
                                .run_prologue = stale,
+                               .failed_step = UINT32_MAX,
                                .error = &program->error};
     if (options->visitor || options->stop_at_non_finite) {
         frame.after_step = visit_step;
@@ -182,12 +184,17 @@ static cupel_status execute(cupel_program *program, const cupel_run_options *opt
         for (size_t i = 0; i < program->draft.n_variables; i++)
             program->seen[i] = program->draft.variables[i]->version;
     }
-    CUPEL_TRY(backend->execute(backend, &frame));
-    program->prologue_valid = true;
-    for (size_t i = 0; i < program->draft.n_variables; i++)
-        if (program->draft.assigned[i])
-            program->draft.variables[i]->version++;
-    return CUPEL_STATUS_OK;
+    const cupel_status status = backend->execute(backend, &frame);
+    program->prologue_valid = program->prologue_valid || status == CUPEL_STATUS_OK;
+    /* A guard stops a run before anything is written; who knows what another failure leaves. */
+    const struct exec_step *failed = frame.failed_step < program->draft.n_steps
+                                         ? &program->draft.steps[frame.failed_step]
+                                         : NULL;
+    if (status == CUPEL_STATUS_OK || !failed || failed->view.op != &op_guard)
+        for (size_t i = 0; i < program->draft.n_variables; i++)
+            if (program->draft.assigned[i])
+                program->draft.variables[i]->version++;
+    return status;
 }
 
 cupel_status cupel_program_run(cupel_program *program, cupel_bindings *bindings,
