@@ -173,8 +173,8 @@ static cupel_status prepare(struct sweep *sweep) {
 }
 
 static bool arguments_fit(cupel_graph *graph, cupel_node loss, size_t n, const cupel_node *wrt) {
-    if (cupel_is_poisoned(loss))
-        return false;
+    if (loss.graph == graph && cupel_is_poisoned(loss))
+        return false; /* the graph holds the error */
     if (loss.graph != graph || !cupel_type_is_real(cupel_node_desc(loss)->type) ||
         cupel_shape_count(cupel_node_shape(loss)) != 1) {
         char text[CUPEL_SHAPE_TEXT_SIZE];
@@ -184,7 +184,7 @@ static bool arguments_fit(cupel_graph *graph, cupel_node loss, size_t n, const c
         return false;
     }
     for (size_t i = 0; i < n; i++) {
-        if (cupel_is_poisoned(wrt[i]))
+        if (wrt[i].graph == graph && cupel_is_poisoned(wrt[i]))
             return false;
         if (wrt[i].graph != graph || !cupel_type_is_real(cupel_node_desc(wrt[i])->type)) {
             graph_fail(graph, CUPEL_STATUS_TYPE,
@@ -208,7 +208,8 @@ cupel_status cupel_graph_add_gradients(cupel_graph *graph, cupel_node loss, size
     cupel_status status;
     CUPEL_TRY_DONE(prepare(&sweep));
     mark_needed(&sweep);
-    const cupel_node seed = cupel_full(graph, CUPEL_TYPE_REAL, cupel_node_shape(loss), 1);
+    const cupel_node seed =
+        cupel_full(graph, cupel_node_desc(loss)->type, cupel_node_shape(loss), 1);
     CUPEL_TRY_DONE(add_contribution(&sweep, (struct edge){loss.id, loss.output}, seed));
     CUPEL_TRY_DONE(walk_back(&sweep, loss));
     for (size_t i = 0; i < n; i++)

@@ -371,7 +371,8 @@ cupel_node graph_add(cupel_graph *graph, const cupel_op *op, const char *name, c
                                 .sink = &error};
     const cupel_status status = op->infer(&view);
     if (status != CUPEL_STATUS_OK)
-        return graph_fail(graph, status, "%s", error.text);
+        return graph_fail(graph, status, "%s%s", error.text[0] ? "" : op->name,
+                          error.text[0] ? error.text : ": its shape rule refuses these operands");
     for (int i = 0; i < op->n_outputs; i++)
         if (!cupel_shape_valid(outputs[i].shape)) {
             char text[CUPEL_SHAPE_TEXT_SIZE];
@@ -391,5 +392,16 @@ cupel_node graph_add(cupel_graph *graph, const cupel_op *op, const char *name, c
 
 cupel_node cupel_apply(cupel_graph *graph, const cupel_op *op, const void *attrs, size_t n_inputs,
                        const cupel_node *inputs) {
+    if (!op || op->size != sizeof(cupel_op) || op->version != CUPEL_OP_VERSION || !op->name ||
+        !op->infer || op->n_outputs < 1 || op->n_outputs > CUPEL_OP_MAX_OUTPUTS)
+        return graph_fail(graph, CUPEL_STATUS_INVALID_ARGUMENT,
+                          "cupel_apply: op '%s' is no descriptor of this version of the library "
+                          "(size, version, name, infer, 1 to %d outputs)",
+                          op && op->size == sizeof(cupel_op) && op->name ? op->name : "?",
+                          (int)CUPEL_OP_MAX_OUTPUTS);
+    if (op->attr_size && !attrs)
+        return graph_fail(graph, CUPEL_STATUS_INVALID_ARGUMENT,
+                          "cupel_apply: op %s needs %zu bytes of attributes", op->name,
+                          op->attr_size);
     return graph_add(graph, op, NULL, attrs, n_inputs, inputs);
 }

@@ -335,19 +335,23 @@ cupel_status cupel_parameters_import(cupel_parameters *parameters, const cupel_t
                                      const char *prefix, bool model_only) {
     struct backend *backend = parameters->context->backend;
     CUPEL_TRY(cupel_parameters_seal(parameters));
-    const cupel_tensor *tensor;
-    for (size_t i = 0; i < parameters->count; i++)
+    const cupel_tensor **found = cupel_alloc(parameters->count + 1, sizeof(*found));
+    if (!found)
+        return cupel_fail_memory(&parameters->error, "an import", parameters->count);
+    cupel_status status = CUPEL_STATUS_OK;
+    for (size_t i = 0; i < parameters->count && status == CUPEL_STATUS_OK; i++)
         if (in_model(parameters->list[i], model_only))
-            CUPEL_TRY(match_tensor(parameters, tensors, parameters->list[i], prefix, &tensor));
-    for (size_t i = 0; i < parameters->count; i++) {
+            status = match_tensor(parameters, tensors, parameters->list[i], prefix, &found[i]);
+    /* Nothing below can fail: all values change or none. */
+    for (size_t i = 0; i < parameters->count && status == CUPEL_STATUS_OK; i++) {
         struct cupel_variable *variable = parameters->list[i];
-        if (!in_model(variable, model_only))
+        if (!found[i])
             continue;
-        CUPEL_TRY(match_tensor(parameters, tensors, variable, prefix, &tensor));
-        backend->write(backend, variable->memory, tensor->data, variable->bytes);
+        backend->write(backend, variable->memory, found[i]->data, variable->bytes);
         variable->version++;
     }
-    return CUPEL_STATUS_OK;
+    cupel_free(found);
+    return status;
 }
 
 cupel_status cupel_parameters_check_finite(cupel_parameters *parameters) {
