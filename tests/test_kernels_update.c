@@ -4,6 +4,8 @@
  */
 #include "support/kernel_case.h"
 
+#include "op/op_sweep.h"
+
 static void check_adam(int64_t n, bool decoupled, double decay, bool in_place) {
     check_context("adam, %lld elements, decoupled %d, in place %d", (long long)n, decoupled,
                   in_place);
@@ -66,6 +68,62 @@ static void test_updates(void **state) {
         }
 }
 
+/* Several parameters in one node, in place: the same bits as one by one. */
+static void check_sweep(const cupel_op *op, const void *attrs, int n_inputs, int n_outputs) {
+    static const int64_t counts[] = {5, 1024, 1, 3000, 17000, 64, 2048, 9};
+    const struct kernel *alone = case_kernel(op->name, "vec:");
+    struct attrs_sweep sweep = {.op = op};
+    struct kernel_case c = {.op = &op_sweep, .attrs = &sweep};
+    struct kernel_case parts[SWEEP_MAX_PARTS];
+    memset(parts, 0, sizeof parts);
+    for (int p = 0; p < SWEEP_MAX_PARTS; p++) {
+        CHECK(sweep_append(&sweep, "part", attrs, n_inputs, n_outputs));
+        parts[p].op = op;
+        parts[p].attrs = attrs;
+        for (int i = 0; i < n_inputs; i++) {
+            const bool step = op == &op_adam_update && i == 5;
+            const bool scalar = step || (op == &op_adam_update ? i == 4 : i == 2);
+            case_input(&parts[p], step ? CUPEL_TYPE_F64 : CUPEL_TYPE_F32, CUPEL_LAYOUT_PLAIN,
+                       scalar ? cupel_shape_scalar() : CUPEL_SHAPE(counts[p]));
+            case_input(&c, parts[p].inputs[i].type, CUPEL_LAYOUT_PLAIN, parts[p].inputs[i].shape);
+        }
+        case_infer(&parts[p]);
+        case_fill(&parts[p], (uint64_t)p);
+        for (int i = 0; i < n_inputs; i++) {
+            if (op == &op_adam_update && i == 5)
+                ((double *)parts[p].values[i])[0] = 4;
+            if (op == &op_adam_update && i == 3)
+                for (int64_t e = 0; e < counts[p]; e++)
+                    case_f32(&parts[p], i)[e] = fabsf(case_f32(&parts[p], i)[e]);
+            memcpy(c.values[p * n_inputs + i], parts[p].values[i],
+                   cupel_desc_bytes(&parts[p].inputs[i]));
+        }
+        CHECK(case_run(&parts[p], alone, 1));
+    }
+    c.n_outputs = SWEEP_MAX_PARTS * n_outputs;
+    case_infer(&c);
+    for (int k = 0; k < c.n_outputs; k++)
+        c.share[k] = sweep_in_place(&sweep, k);
+    for (int threads = 1; threads <= 3; threads++) {
+        CHECK(case_run(&c, case_kernel("sweep", "vec:sweep"), threads));
+        for (int k = 0; k < c.n_outputs; k++)
+            CHECK(memcmp(c.results[k], parts[k / n_outputs].results[k % n_outputs],
+                         cupel_desc_bytes(&c.outputs[k])) == 0);
+    }
+    for (int p = 0; p < SWEEP_MAX_PARTS; p++)
+        case_release(&parts[p]);
+    case_release(&c);
+}
+
+static void test_sweep(void **state) {
+    (void)state;
+    const struct attrs_adam adam = {
+        .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .weight_decay = 1e-2};
+    const struct attrs_sgd sgd = {.momentum = 0.9, .nesterov = 1};
+    check_sweep(&op_adam_update, &adam, 6, 3);
+    check_sweep(&op_sgd_update, &sgd, 4, 2);
+}
+
 static void test_first_adam_step(void **state) {
     (void)state;
     const struct attrs_adam attrs = {.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
@@ -87,7 +145,7 @@ static void test_first_adam_step(void **state) {
 }
 
 int main(int argc, char **argv) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_updates),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_updates), cmocka_unit_test(test_sweep),
                                        cmocka_unit_test(test_first_adam_step)};
     return CHECK_MAIN(tests);
 }

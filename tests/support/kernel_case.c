@@ -104,11 +104,13 @@ static cupel_op_view view_of(const struct kernel_case *c, cupel_desc *outputs) {
 }
 
 void case_infer(struct kernel_case *c) {
-    if (c->op != &op_fused)
+    if (c->op->n_outputs <= CUPEL_OP_MAX_OUTPUTS && c->op != &op_fused)
         c->n_outputs = c->op->n_outputs;
+    else if (c->op != &op_fused)
+        assert_true(c->n_outputs > 0); /* it differs from node to node: given */
     else
         c->n_outputs = (int)((const struct attrs_fused *)c->attrs)->n_outputs;
-    cupel_desc outputs[CUPEL_OP_MAX_OUTPUTS];
+    cupel_desc outputs[CASE_MAX_OUTPUTS];
     memset(outputs, 0, sizeof outputs);
     const cupel_op_view view = view_of(c, outputs);
     CHECK_OK(c->op->infer(&view));
@@ -182,11 +184,11 @@ bool case_run(struct kernel_case *c, const struct kernel *kernel, int threads) {
     }
     snprintf(c->detail, sizeof c->detail, "%s", plan.detail == NULL ? "" : plan.detail);
 
-    struct guarded in[CASE_MAX_OPERANDS], out[CUPEL_OP_MAX_OUTPUTS];
+    struct guarded in[CASE_MAX_OPERANDS], out[CASE_MAX_OUTPUTS];
     struct guarded packed_in[CASE_MAX_OPERANDS] = {{NULL, 0}};
-    struct guarded packed_out[CUPEL_OP_MAX_OUTPUTS] = {{NULL, 0}};
+    struct guarded packed_out[CASE_MAX_OUTPUTS] = {{NULL, 0}};
     const void *inputs[CASE_MAX_OPERANDS];
-    void *outputs[CUPEL_OP_MAX_OUTPUTS];
+    void *outputs[CASE_MAX_OUTPUTS];
     bool shared[CASE_MAX_OPERANDS] = {false};
     const unsigned saved = parallel_fp_begin();
     for (int i = 0; i < c->n_inputs; i++) {
@@ -304,7 +306,7 @@ void case_reference(const struct kernel_case *c, void **out) {
     const void *values[CASE_MAX_OPERANDS];
     for (int i = 0; i < c->n_inputs; i++)
         values[i] = c->values[i];
-    cupel_desc outputs[CUPEL_OP_MAX_OUTPUTS];
+    cupel_desc outputs[CASE_MAX_OUTPUTS];
     memcpy(outputs, c->outputs, sizeof outputs);
     if (c->op != &op_fused) {
         reference_node(c->op, c->attrs, c->n_inputs, c->inputs, values, c->n_outputs, outputs, out);
@@ -312,7 +314,7 @@ void case_reference(const struct kernel_case *c, void **out) {
     }
     const struct attrs_fused *chain = c->attrs;
     cupel_desc descs[FUSED_MAX_PARTS];
-    cupel_desc dummy[CUPEL_OP_MAX_OUTPUTS];
+    cupel_desc dummy[CASE_MAX_OUTPUTS];
     memcpy(dummy, c->outputs, sizeof dummy);
     const cupel_op_view view = view_of(c, dummy);
     CHECK_OK(fused_part_descs(&view, descs));
@@ -353,7 +355,7 @@ bool case_check(struct kernel_case *c, const struct kernel *kernel, int threads,
                 double mixed) {
     if (!case_run(c, kernel, threads))
         return false;
-    void *expected[CUPEL_OP_MAX_OUTPUTS] = {NULL};
+    void *expected[CASE_MAX_OUTPUTS] = {NULL};
     case_reference(c, expected);
     for (int k = 0; k < c->n_outputs; k++) {
         const int64_t count = cupel_shape_count(c->outputs[k].shape);
@@ -379,7 +381,7 @@ bool case_check(struct kernel_case *c, const struct kernel *kernel, int threads,
 
 void case_check_threads(struct kernel_case *c, const struct kernel *kernel) {
     assert_true(case_run(c, kernel, 1));
-    void *first[CUPEL_OP_MAX_OUTPUTS];
+    void *first[CASE_MAX_OUTPUTS];
     for (int k = 0; k < c->n_outputs; k++) {
         first[k] = c->results[k];
         c->results[k] = NULL;

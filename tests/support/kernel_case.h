@@ -19,7 +19,7 @@
 #include "op/op_fused.h"
 #include "op/op_internal.h"
 
-enum { CASE_MAX_OPERANDS = 20 };
+enum { CASE_MAX_OPERANDS = 48, CASE_MAX_OUTPUTS = 24 };
 
 struct kernel_case {
     const cupel_op *op;
@@ -28,12 +28,12 @@ struct kernel_case {
     cupel_desc inputs[CASE_MAX_OPERANDS];
     void *values[CASE_MAX_OPERANDS]; /* plain, of the input's type */
     int n_outputs;
-    cupel_desc outputs[CUPEL_OP_MAX_OUTPUTS];
-    void *results[CUPEL_OP_MAX_OUTPUTS]; /* plain, of the last run */
-    int share[CUPEL_OP_MAX_OUTPUTS];     /* 1 + i: output k is run in the memory of input i */
-    const char *why;                     /* of a kernel that declined */
-    struct cupel_error error;            /* of a plan that failed */
-    char detail[80];                     /* what a library calls its code */
+    cupel_desc outputs[CASE_MAX_OUTPUTS];
+    void *results[CASE_MAX_OUTPUTS]; /* plain, of the last run */
+    int share[CASE_MAX_OUTPUTS];     /* 1 + i: output k is run in the memory of input i */
+    const char *why;                 /* of a kernel that declined */
+    struct cupel_error error;        /* of a plan that failed */
+    char detail[80];                 /* what a library calls its code */
 };
 
 int case_input(struct kernel_case *c, cupel_type type, cupel_layout layout, cupel_shape shape);

@@ -5,6 +5,7 @@
  */
 #define _POSIX_C_SOURCE 200809L
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,6 +53,16 @@ int cpu_channel_block(void) {
 #else
     return 1;
 #endif
+}
+
+const char *cpu_instruction_set(void) {
+    return cpu_isa_name(cpu_isa());
+}
+
+const char *cpu_kernel_library(void) {
+    static char text[48];
+    snprintf(text, sizeof text, "oneDNN %s", onednn_version());
+    return text;
 }
 
 /* Whether the comma-separated list has a word that the name starts with. */

@@ -1,15 +1,17 @@
 /*
- * Optimiser updates over threads. The numbers that change from step to step (bias corrections,
+ * Optimiser updates over threads, one parameter or a sweep of several. The numbers that change from step to step (bias corrections,
  * learning rate) are computed once in double. Test: tests/test_kernels_update.c
  */
 #include <math.h>
+#include <string.h>
 
 #include "backend/cpu/vec_update.h"
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "op/op_attrs.h"
+#include "op/op_sweep.h"
 
-enum { GRAIN = 1024, FEW_ELEMENTS = 16384 };
+enum { GRAIN = 1024, FEW_UNITS = 16 };
 
 /* Operands lie in memory in the same order, whichever it is; scalars are told apart by their
  * index. */
@@ -42,42 +44,121 @@ static bool accept_sgd(const struct kernel_request *request, const char **why) {
                           "operands differ in type or layout");
 }
 
-struct update_run {
-    const struct vec_update_table *table;
+static bool accept_part(const struct kernel_request *request, const char **why) {
+    return strcmp(request->view.op->name, "adam_update") == 0 ? accept_adam(request, why)
+                                                              : accept_sgd(request, why);
+}
+
+static bool accept_sweep(const struct kernel_request *request, const char **why) {
+    const struct attrs_sweep *sweep = request->view.attrs;
+    const char *name = sweep->op->name;
+    if (!KERNEL_REQUIRE(strcmp(name, "adam_update") == 0 || strcmp(name, "sgd_update") == 0,
+                        "updates of another kind"))
+        return false;
+    for (int p = 0; p < (int)sweep->n_parts; p++) {
+        const struct kernel_request part = {.view = sweep_part_view(&request->view, p),
+                                            .threads = request->threads};
+        if (!accept_part(&part, why))
+            return false;
+    }
+    return true;
+}
+
+/* One parameter's update in one run. */
+struct update {
     const void *const *inputs;
     void *const *outputs;
-    struct adam_numbers adam;
-    struct sgd_numbers sgd;
-    bool buffered;
+    int64_t count, first_unit;
+    bool adam, buffered;
+    struct adam_numbers adam_numbers;
+    struct sgd_numbers sgd_numbers;
 };
 
-static void adam_piece(void *context, int64_t begin, int64_t end, int thread) {
-    (void)thread;
-    const struct update_run *run = context;
-    const float *const *in = (const float *const *)run->inputs;
-    float *const *out = (float *const *)run->outputs;
-    run->table->adam(end - begin, &run->adam, in[0] + begin, in[1] + begin, in[2] + begin,
-                     in[3] + begin, out[0] + begin, out[1] + begin, out[2] + begin);
-}
+struct update_run {
+    const struct vec_update_table *table;
+    int n;
+    struct update updates[SWEEP_MAX_PARTS];
+};
 
-static void sgd_piece(void *context, int64_t begin, int64_t end, int thread) {
-    (void)thread;
-    const struct update_run *run = context;
-    const float *const *in = (const float *const *)run->inputs;
-    float *const *out = (float *const *)run->outputs;
-    if (run->buffered)
-        run->table->sgd_momentum(end - begin, &run->sgd, in[0] + begin, in[1] + begin,
-                                 in[3] + begin, out[0] + begin, out[1] + begin);
+static void run_update(const struct vec_update_table *table, const struct update *u, int64_t at,
+                       int64_t n) {
+    const float *const *in = (const float *const *)u->inputs;
+    float *const *out = (float *const *)u->outputs;
+    if (u->adam)
+        table->adam(n, &u->adam_numbers, in[0] + at, in[1] + at, in[2] + at, in[3] + at,
+                    out[0] + at, out[1] + at, out[2] + at);
+    else if (u->buffered)
+        table->sgd_momentum(n, &u->sgd_numbers, in[0] + at, in[1] + at, in[3] + at, out[0] + at,
+                            out[1] + at);
     else
-        run->table->sgd(end - begin, &run->sgd, in[0] + begin, in[1] + begin, out[0] + begin);
+        table->sgd(n, &u->sgd_numbers, in[0] + at, in[1] + at, out[0] + at);
 }
 
+/* Units of GRAIN elements, numbered through all parameters. */
+static void run_units(void *context, int64_t begin, int64_t end, int thread) {
+    (void)thread;
+    const struct update_run *run = context;
+    for (int i = 0; i < run->n; i++) {
+        const struct update *u = &run->updates[i];
+        const int64_t units = (u->count + GRAIN - 1) / GRAIN;
+        const int64_t from = begin > u->first_unit ? begin - u->first_unit : 0;
+        const int64_t to = end - u->first_unit < units ? end - u->first_unit : units;
+        if (from >= to)
+            continue;
+        const int64_t at = from * GRAIN;
+        run_update(run->table, u, at, (to * GRAIN < u->count ? to * GRAIN : u->count) - at);
+    }
+}
+
+static struct update adam_of(const struct attrs_adam *attrs, const void *const *inputs) {
+    const double learning_rate = (double)*(const float *)inputs[4];
+    const double step = *(const double *)inputs[5];
+    const struct adam_numbers numbers = {
+        .step_size = (float)(learning_rate / (1.0 - pow(attrs->beta1, step))),
+        .correction = (float)(1.0 / sqrt(1.0 - pow(attrs->beta2, step))),
+        .one_minus_beta1 = (float)(1.0 - attrs->beta1),
+        .beta2 = (float)attrs->beta2,
+        .one_minus_beta2 = (float)(1.0 - attrs->beta2),
+        .epsilon = (float)attrs->epsilon,
+        .weight_decay = attrs->decoupled ? 0.0F : (float)attrs->weight_decay,
+        .shrink = attrs->decoupled ? (float)(1.0 - learning_rate * attrs->weight_decay) : 1.0F,
+    };
+    return (struct update){.adam = true, .adam_numbers = numbers};
+}
+
+static struct update sgd_of(const struct attrs_sgd *attrs, const void *const *inputs,
+                            void *const *outputs) {
+    const bool buffered = attrs->momentum != 0.0;
+    if (!buffered)
+        *(float *)outputs[1] = 0.0F;
+    const struct sgd_numbers numbers = {
+        .learning_rate = *(const float *)inputs[2],
+        .momentum = (float)attrs->momentum,
+        .weight_decay = (float)attrs->weight_decay,
+        .nesterov = attrs->nesterov != 0,
+    };
+    return (struct update){.buffered = buffered, .sgd_numbers = numbers};
+}
+
+static void add_update(struct update_run *run, const cupel_op_view *view, const void *const *inputs,
+                       void *const *outputs, int64_t *units) {
+    struct update *u = &run->updates[run->n++];
+    *u = strcmp(view->op->name, "adam_update") == 0 ? adam_of(view->attrs, inputs)
+                                                    : sgd_of(view->attrs, inputs, outputs);
+    u->inputs = inputs;
+    u->outputs = outputs;
+    u->count = cupel_shape_count(view->inputs[0].shape);
+    u->first_unit = *units;
+    *units += (u->count + GRAIN - 1) / GRAIN;
+}
+
+/* The state is nothing but the copy of the loops that suits the processor. */
 static cupel_status plan_update(struct kernel_plan *plan, const struct kernel_request *request,
                                 struct cupel_error *error) {
-    struct update_run *state = cupel_alloc(1, sizeof *state); /* of it, the table alone is kept */
+    const struct vec_update_table **state = cupel_alloc(1, sizeof *state);
     if (state == NULL)
         return cupel_fail_memory(error, "an update's plan", sizeof *state);
-    state->table = cpu_vec_update();
+    *state = cpu_vec_update();
     plan->state = state;
     plan->threads = request->threads;
     return CUPEL_STATUS_OK;
@@ -88,62 +169,34 @@ static void drop_update(struct kernel_plan *plan) {
     plan->state = NULL;
 }
 
-static cupel_status run_pieces(const struct kernel_call *call, struct update_run *run,
-                               parallel_body body) {
-    const int64_t count = cupel_shape_count(call->view->inputs[0].shape);
-    run->inputs = call->inputs;
-    run->outputs = call->outputs;
-    parallel_for(count < FEW_ELEMENTS ? 1 : call->threads, count, GRAIN, body, run);
+static cupel_status run_updates(const struct kernel_plan *plan, const struct kernel_call *call) {
+    struct update_run run;
+    run.table = *(const struct vec_update_table *const *)plan->state;
+    run.n = 0;
+    int64_t units = 0;
+    if (call->view->op != &op_sweep) {
+        add_update(&run, call->view, call->inputs, call->outputs, &units);
+    } else {
+        const struct attrs_sweep *sweep = call->view->attrs;
+        for (int p = 0; p < (int)sweep->n_parts; p++) {
+            const cupel_op_view view = sweep_part_view(call->view, p);
+            add_update(&run, &view, call->inputs + sweep->parts[p].first_input,
+                       call->outputs + sweep->parts[p].first_output, &units);
+        }
+    }
+    parallel_for(units < FEW_UNITS ? 1 : call->threads, units, 1, run_units, &run);
     return CUPEL_STATUS_OK;
 }
 
-static cupel_status run_adam(const struct kernel_plan *plan, const struct kernel_call *call) {
-    struct update_run run = *(const struct update_run *)plan->state;
-    const struct attrs_adam *attrs = call->view->attrs;
-    const double learning_rate = (double)*(const float *)call->inputs[4];
-    const double step = *(const double *)call->inputs[5];
-    run.adam = (struct adam_numbers){
-        .step_size = (float)(learning_rate / (1.0 - pow(attrs->beta1, step))),
-        .correction = (float)(1.0 / sqrt(1.0 - pow(attrs->beta2, step))),
-        .one_minus_beta1 = (float)(1.0 - attrs->beta1),
-        .beta2 = (float)attrs->beta2,
-        .one_minus_beta2 = (float)(1.0 - attrs->beta2),
-        .epsilon = (float)attrs->epsilon,
-        .weight_decay = attrs->decoupled ? 0.0F : (float)attrs->weight_decay,
-        .shrink = attrs->decoupled ? (float)(1.0 - learning_rate * attrs->weight_decay) : 1.0F,
-    };
-    return run_pieces(call, &run, adam_piece);
-}
-
-static cupel_status run_sgd(const struct kernel_plan *plan, const struct kernel_call *call) {
-    struct update_run run = *(const struct update_run *)plan->state;
-    const struct attrs_sgd *attrs = call->view->attrs;
-    run.buffered = attrs->momentum != 0.0;
-    run.sgd = (struct sgd_numbers){
-        .learning_rate = *(const float *)call->inputs[2],
-        .momentum = (float)attrs->momentum,
-        .weight_decay = (float)attrs->weight_decay,
-        .nesterov = attrs->nesterov != 0,
-    };
-    if (!run.buffered)
-        *(float *)call->outputs[1] = 0.0F;
-    return run_pieces(call, &run, sgd_piece);
-}
+#define UPDATE_KERNEL(op_name, kernel_name, accept_function) \
+    { \
+        .op = op_name, .name = kernel_name, .revision = 1, .accept = accept_function, \
+        .plan = plan_update, .run = run_updates, .drop = drop_update \
+    }
 
 const struct kernel update_kernels[] = {
-    {.op = "adam_update",
-     .name = "vec:adam",
-     .revision = 1,
-     .accept = accept_adam,
-     .plan = plan_update,
-     .run = run_adam,
-     .drop = drop_update},
-    {.op = "sgd_update",
-     .name = "vec:sgd",
-     .revision = 1,
-     .accept = accept_sgd,
-     .plan = plan_update,
-     .run = run_sgd,
-     .drop = drop_update},
+    UPDATE_KERNEL("adam_update", "vec:adam", accept_adam),
+    UPDATE_KERNEL("sgd_update", "vec:sgd", accept_sgd),
+    UPDATE_KERNEL("sweep", "vec:sweep", accept_sweep),
     {.op = NULL},
 };
