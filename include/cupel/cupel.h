@@ -8,6 +8,7 @@
 #include <cupel/context.h>
 #include <cupel/dataset.h>
 #include <cupel/graph.h>
+#include <cupel/image.h>
 #include <cupel/layers.h>
 #include <cupel/loader.h>
 #include <cupel/metrics.h>
