@@ -34,7 +34,7 @@ typedef struct cupel_output {
 
 typedef enum cupel_plan_method {
     CUPEL_PLAN_ESTIMATE = 0, /* the first kernel of each list that accepts */
-    CUPEL_PLAN_MEASURE = 1   /* kernels compete by measured time */
+    CUPEL_PLAN_MEASURE = 1   /* kernels compete by measured time: later; UNSUPPORTED so far */
 } cupel_plan_method;
 
 /* Right when zeroed, but for the outputs. */

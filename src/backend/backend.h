@@ -14,7 +14,7 @@
 #include "cupel/op.h"
 #include "cupel/program.h"
 
-enum { KERNEL_MAX_OPERANDS = 64, KERNEL_MAX_PACKS = 4 };
+enum { KERNEL_MAX_OPERANDS = 80, KERNEL_MAX_PACKS = 4 };
 
 /* What a kernel is asked to take: the node with resolved types and layouts. */
 struct kernel_request {
@@ -146,6 +146,9 @@ struct backend {
     cupel_status (*execute)(struct backend *backend, struct exec_frame *frame);
     void (*destroy)(struct backend *backend);
     void *user;
+    /* What the bits of its kernels depend on, recorded in plans; NULL: nothing. */
+    const char *instruction_set; /* "avx512" */
+    const char *kernel_library;  /* "oneDNN 2.6.3" */
 };
 
 /* "cpu" and "reference"; NULL with status for others. Tests make their own and give it to
@@ -166,5 +169,8 @@ const struct kernel *const *ref_kernels(struct backend *backend, const char *op)
 const struct kernel *const *cpu_kernels(struct backend *backend, const char *op);
 /* The channel block that suits this processor's vectors: 16, 8, or 1. */
 int cpu_channel_block(void);
+/* "avx512", and "oneDNN 2.6.3". */
+const char *cpu_instruction_set(void);
+const char *cpu_kernel_library(void);
 
 #endif

@@ -1,8 +1,8 @@
 /*
  * Pass choose: a kernel and a layout for every node. Image operands take the device's channel block
  * where a fast kernel accepts it and, for other ops than convolutions, where they are blocked
- * already; changes of layout become reorder nodes. A fused node that no kernel takes is split into
- * its parts. Test: tests/test_pass_choose.c
+ * already; changes of layout become reorder nodes. A fused node or a sweep that no kernel takes is
+ * split into its parts. Test: tests/test_pass_choose.c
  */
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +14,7 @@
 #include "compile/plan_internal.h"
 #include "op/op_fused.h"
 #include "op/op_internal.h"
+#include "op/op_sweep.h"
 
 void drop_kernel_plan(struct kernel_plan *plan) {
     if (!plan)
@@ -247,17 +248,15 @@ static cupel_status place(struct choose *s, const struct graph_node *node,
     return set_plan(s, plan);
 }
 
-enum { MAX_LAYOUTS = KERNEL_MAX_OPERANDS + CUPEL_OP_MAX_OUTPUTS };
-
 static cupel_status choose_node(struct choose *s, const struct graph_node *node, bool *done,
                                 uint32_t *id) {
-    cupel_layout layouts[MAX_LAYOUTS];
+    cupel_layout layouts[KERNEL_MAX_OPERANDS];
     *done = false;
-    if (node->n_inputs > KERNEL_MAX_OPERANDS)
+    if (node->n_inputs + node->n_outputs > KERNEL_MAX_OPERANDS)
         return cupel_fail(s->c->error, CUPEL_STATUS_UNSUPPORTED,
-                          "%s (%s) has %u operands, the most "
-                          "is %d",
-                          node->name, node->op->name, node->n_inputs, (int)KERNEL_MAX_OPERANDS);
+                          "%s (%s) has %u operands and %u results, the most is %d together",
+                          node->name, node->op->name, node->n_inputs, node->n_outputs,
+                          (int)KERNEL_MAX_OPERANDS);
     if (!s->c->reference && wish(s, node, layouts))
         CUPEL_TRY(place(s, node, layouts, false, done, id));
     if (!*done)
@@ -303,6 +302,31 @@ static cupel_status split(struct choose *s, const struct graph_node *fused, uint
     return CUPEL_STATUS_OK;
 }
 
+/* The updates of a sweep, each on its own. */
+static cupel_status split_sweep(struct choose *s, const struct graph_node *sweep, uint32_t old_id) {
+    const struct attrs_sweep *attrs = sweep->attrs;
+    for (int p = 0; p < (int)attrs->n_parts; p++) {
+        const struct sweep_part *part = &attrs->parts[p];
+        const struct graph_node node = {.op = attrs->op,
+                                        .attrs = part->attrs,
+                                        .n_inputs = (uint32_t)part->n_inputs,
+                                        .n_outputs = (uint32_t)part->n_outputs,
+                                        .inputs = sweep->inputs + part->first_input,
+                                        .outputs = sweep->outputs + part->first_output,
+                                        .name = part->name};
+        bool done;
+        uint32_t id = 0;
+        CUPEL_TRY(choose_node(s, &node, &done, &id));
+        if (!done)
+            return cupel_fail(s->c->error, CUPEL_STATUS_UNSUPPORTED, "%s: no kernel for op %s",
+                              part->name, attrs->op->name);
+        for (int k = 0; k < part->n_outputs; k++)
+            rewrite_map(&s->rewrite, (struct edge){old_id, (uint32_t)(part->first_output + k)},
+                        (struct edge){id, (uint32_t)k});
+    }
+    return CUPEL_STATUS_OK;
+}
+
 static cupel_status visit(struct choose *s, uint32_t old_id) {
     struct compile *c = s->c;
     const struct graph_node *old = &s->rewrite.old.nodes[old_id];
@@ -330,6 +354,8 @@ static cupel_status visit(struct choose *s, uint32_t old_id) {
     CUPEL_TRY(choose_node(s, &node, &done, &id));
     if (!done && old->op == &op_fused)
         return split(s, &node, old_id);
+    if (!done && old->op == &op_sweep)
+        return split_sweep(s, &node, old_id);
     if (!done)
         return cupel_fail(c->error, CUPEL_STATUS_UNSUPPORTED,
                           "%s: device %s has no kernel for op %s%s", old->name, c->backend->name,

@@ -19,6 +19,7 @@ static cupel_status run_passes(struct compile *c, cupel_graph *graph, struct pro
         CUPEL_TRY(pass_fold_batch_norm(c));
         CUPEL_TRY(pass_prune(c));
         CUPEL_TRY(pass_fuse(c));
+        CUPEL_TRY(pass_sweep(c));
     }
     CUPEL_TRY(pass_swaps(c));
     CUPEL_TRY(pass_choose(c));
@@ -179,6 +180,10 @@ static cupel_status check_options(const cupel_compile_options *options, struct c
                           cupel_type_name(options->real));
     if (options->threads < 0)
         return cupel_fail(error, CUPEL_STATUS_INVALID_ARGUMENT, "%d threads", options->threads);
+    if (options->method != CUPEL_PLAN_ESTIMATE)
+        return cupel_fail(error, CUPEL_STATUS_UNSUPPORTED,
+                          "programs are not planned by measured time yet: compile with "
+                          "CUPEL_PLAN_ESTIMATE");
     return CUPEL_STATUS_OK;
 }
 
@@ -205,14 +210,13 @@ cupel_status cupel_program_compile(cupel_program **out, cupel_graph *graph,
         status = cupel_fail_memory(&error, "the program", sizeof(*program));
         goto done;
     }
-    if (graph->error.status == CUPEL_STATUS_OK && graph->parameters) {
-        status = cupel_parameters_seal(graph->parameters);
-        if (status != CUPEL_STATUS_OK) {
-            cupel_error_copy(&error, &graph->parameters->error);
-            goto done;
-        }
-    }
     status = run_passes(&c, graph, &program->draft);
+    /* Now that nothing is wrong with the graph: a refused one leaves the parameters open. */
+    if (status == CUPEL_STATUS_OK && graph->parameters) {
+        status = cupel_parameters_seal(graph->parameters);
+        if (status != CUPEL_STATUS_OK)
+            cupel_error_copy(&error, &graph->parameters->error);
+    }
     program->context = context;
     program->parameters = graph->parameters;
     program->list = c.list;

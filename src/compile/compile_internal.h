@@ -80,6 +80,7 @@ cupel_status pass_precision(struct compile *c);
 cupel_status pass_simplify(struct compile *c);
 cupel_status pass_fold_batch_norm(struct compile *c);
 cupel_status pass_fuse(struct compile *c);
+cupel_status pass_sweep(struct compile *c);  /* neighbouring updates as one node */
 cupel_status pass_swaps(struct compile *c);  /* variables assigned from one another */
 cupel_status pass_choose(struct compile *c); /* kernels and layouts */
 cupel_status pass_pack(struct compile *c);
@@ -138,6 +139,13 @@ struct interval {
 /* Offsets (multiples of 64) such that intervals which overlap in time do not overlap in memory. */
 cupel_status plan_offsets(size_t n, const struct interval *intervals, size_t *offsets,
                           size_t *total, size_t *live_peak);
+
+/* --- buckets of gradients --- */
+/* Where the gradients of sweeps lie: buffer b is `within` bytes behind the start of buffer
+ * leader[b] (itself where it is in no bucket), whose bytes and life span are then the bucket's.
+ * bytes, first and last are per buffer and become the leader's; those of followers mean nothing. */
+void join_buckets(const struct compile *c, const struct program_draft *draft, uint32_t *leader,
+                  size_t *within, struct interval *intervals);
 
 /* Internal ops, never in a user's graph. */
 extern const cupel_op op_reorder; /* layout change of an image */

@@ -11,6 +11,7 @@
 #include "compile/compile_internal.h"
 #include "op/op_fused.h"
 #include "op/op_internal.h"
+#include "op/op_sweep.h"
 
 #define NO_BUFFER UINT32_MAX
 
@@ -110,20 +111,28 @@ static void place_leaves(struct memory *m) {
     }
 }
 
-/* Whether output k of the node may share memory with its operand i. */
+/* 1 + the operand whose memory output k may take by the op's row; a sweep asks its parts. */
+static uint32_t in_place_of(const struct graph_node *node, uint32_t k) {
+    return node->op == &op_sweep ? (uint32_t)sweep_in_place(node->attrs, (int)k)
+                                 : node->op->in_place[k];
+}
+
+/* Whether output k of the node may share memory with its operand i: the op's row says so, or the op
+ * is one of ours that works element by element. */
 static bool may_share(const struct memory *m, const struct graph_node *node, uint32_t k,
                       uint32_t i) {
     const struct compile *c = m->c;
-    if (!cupel_desc_equal(&node->outputs[k], compile_desc(c, node->inputs[i])))
+    const cupel_desc *out = &node->outputs[k];
+    const bool elementwise = (node->op->flags & CUPEL_OP_ELEMENTWISE) && !node->op->run;
+    if (!cupel_desc_equal(out, compile_desc(c, node->inputs[i])))
         return false;
-    if (node->op->in_place[k] == i + 1)
-        return true;
-    if (!(node->op->flags & CUPEL_OP_ELEMENTWISE) || node->n_outputs != 1)
+    if (in_place_of(node, k) != i + 1 && !(elementwise && node->n_outputs == 1))
         return false;
-    /* The same bytes under another shape would be read at other places than written. */
+    /* Another operand in the same memory would be read after it was written over, but where it is
+     * read at the very place that is written. */
     for (uint32_t j = 0; j < node->n_inputs; j++)
         if (j != i && buffer_of(m, node->inputs[j]) == buffer_of(m, node->inputs[i]) &&
-            !cupel_desc_equal(compile_desc(c, node->inputs[j]), &node->outputs[k]))
+            !(elementwise && cupel_desc_equal(out, compile_desc(c, node->inputs[j]))))
             return false;
     return true;
 }
@@ -291,16 +300,21 @@ static cupel_status place_arena(struct memory *m) {
     struct program_draft *draft = m->draft;
     struct interval *intervals =
         arena_alloc(&m->c->arena, draft->n_buffers + 1, sizeof(*intervals));
-    uint32_t *ids = arena_alloc(&m->c->arena, draft->n_buffers + 1, sizeof(*ids));
+    uint32_t *leader = arena_alloc(&m->c->arena, draft->n_buffers + 1, sizeof(*leader));
+    uint32_t *place = arena_alloc(&m->c->arena, draft->n_buffers + 1, sizeof(*place));
+    size_t *within = arena_alloc(&m->c->arena, draft->n_buffers + 1, sizeof(*within));
     size_t *offsets = arena_alloc(&m->c->arena, draft->n_buffers + 1, sizeof(*offsets));
-    if (!intervals || !ids || !offsets)
+    if (!intervals || !leader || !place || !within || !offsets)
         return no_memory(m);
-    size_t n = 0;
+    for (uint32_t i = 0; i < draft->n_buffers; i++)
+        intervals[i] = (struct interval){draft->buffers[i].bytes, m->first[i], m->last[i]};
+    join_buckets(m->c, draft, leader, within, intervals);
+    size_t n = 0; /* only the arena's leaders, from here on */
     for (uint32_t i = 0; i < draft->n_buffers; i++) {
-        if (draft->buffers[i].space != SPACE_ARENA)
+        if (draft->buffers[i].space != SPACE_ARENA || leader[i] != i)
             continue;
-        ids[n] = i;
-        intervals[n++] = (struct interval){draft->buffers[i].bytes, m->first[i], m->last[i]};
+        place[i] = (uint32_t)n;
+        intervals[n++] = intervals[i];
     }
     if (m->c->reference) { /* a place for everything */
         for (size_t i = 0; i < n; i++) {
@@ -312,8 +326,9 @@ static cupel_status place_arena(struct memory *m) {
                CUPEL_STATUS_OK) {
         return no_memory(m);
     }
-    for (size_t i = 0; i < n; i++)
-        draft->buffers[ids[i]].offset = offsets[i];
+    for (uint32_t i = 0; i < draft->n_buffers; i++)
+        if (draft->buffers[i].space == SPACE_ARENA)
+            draft->buffers[i].offset = offsets[place[leader[i]]] + within[i];
     return CUPEL_STATUS_OK;
 }
 
