@@ -1,7 +1,7 @@
 /*
- * The baselines (src/data/baselines.c, pixel_dot.c): closed forms on small sets, and scikit-learn 1.9.1
- * on the sample of Fashion-MNIST in recipes/vae-anomaly/sample, where X and x are its training and test
- * images divided by 255, flattened, and y tells the classes 0, 2, 3, 4, 6:
+ * The baselines (src/data/baselines.c, pixel_dot.c): closed forms on small sets, and scikit-learn
+ * 1.9.1 on the sample of Fashion-MNIST in recipes/vae-anomaly/sample, where X and x are its
+ * training and test images divided by 255, flattened, and y tells the classes 0, 2, 3, 4, 6:
  *
  *   roc_auc_score(y, x.mean(1))
  *   d = NearestNeighbors(n_neighbors=5, algorithm='brute').fit(X).kneighbors(x)[0].mean(1)
@@ -81,7 +81,8 @@ static void test_neighbours(void **state) {
     cupel_dataset_destroy(images);
 }
 
-/* Images on a plane through (50, 50, 50): within it the residual is 0, off it the squared distance. */
+/* Images on a plane through (50, 50, 50): within it the residual is 0, off it the squared
+ * distance. */
 static void test_pca(void **state) {
     (void)state;
     const uint8_t train[] = {50, 50, 50, 60, 50, 50, 40, 50, 50, 50, 90, 50, 50, 10, 50};

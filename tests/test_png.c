@@ -1,12 +1,11 @@
 /*
- * Images, PNG files and contact sheets (src/data/png_image.c, contact_sheet.c, bitmap_font.c). The PNG
- * files below were put together chunk by chunk with Python's zlib and struct, not by libpng:
+ * Images, PNG files and contact sheets (src/data/png_image.c, contact_sheet.c, bitmap_font.c). The
+ * PNG files below were put together chunk by chunk with Python's zlib and struct, not by libpng:
  *
- *   def chunk(t, d): return struct.pack('>I', len(d)) + t + d + struct.pack('>I', zlib.crc32(t + d))
- *   def png(w, h, depth, kind, raw, extra=b'', interlace=0):
- *       return (b'\x89PNG\r\n\x1a\n'
- *               + chunk(b'IHDR', struct.pack('>IIBBBBB', w, h, depth, kind, 0, 0, interlace)) + extra
- *               + chunk(b'IDAT', zlib.compress(raw, 9)) + chunk(b'IEND', b''))
+ *   def chunk(t, d): return struct.pack('>I', len(d)) + t + d + struct.pack('>I', zlib.crc32(t +
+ *   d)) def png(w, h, depth, kind, raw, extra=b'', interlace=0): return (b'\x89PNG\r\n\x1a\n' +
+ *   chunk(b'IHDR', struct.pack('>IIBBBBB', w, h, depth, kind, 0, 0, interlace)) + extra +
+ *   chunk(b'IDAT', zlib.compress(raw, 9)) + chunk(b'IEND', b''))
  */
 #include "support/drill.h"
 

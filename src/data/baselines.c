@@ -52,7 +52,8 @@ static void covariance_rows(void *context, int64_t begin, int64_t end, int threa
     const struct covariance *const c = context;
     (void)thread;
     for (int64_t unit = begin; unit < end; unit++) {
-        /* long rows from the top and short ones from the bottom in turn: equal work for all threads */
+        /* long rows from the top and short ones from the bottom in turn: equal work for all
+         * threads */
         const int64_t i = unit % 2 == 0 ? unit / 2 : c->pixels - 1 - unit / 2;
         for (int64_t j = i / 4 * 4; j < c->pixels; j += 4) {
             int64_t products[4];

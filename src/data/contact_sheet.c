@@ -1,7 +1,7 @@
 /*
- * Contact sheets: sections of cells, each an image over its reconstruction, enlarged without smoothing
- * and captioned. Sizes are computed first; then everything is painted with clipping, so no text or
- * image can leave the sheet. Test: tests/test_png.c
+ * Contact sheets: sections of cells, each an image over its reconstruction, enlarged without
+ * smoothing and captioned. Sizes are computed first; then everything is painted with clipping, so
+ * no text or image can leave the sheet. Test: tests/test_png.c
  */
 #include <string.h>
 

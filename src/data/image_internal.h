@@ -1,6 +1,6 @@
 /*
- * The inside of a cupel_image, shared by the PNG files (png_image.c) and the sheets (contact_sheet.c).
- * Test: tests/test_png.c
+ * The inside of a cupel_image, shared by the PNG files (png_image.c) and the sheets
+ * (contact_sheet.c). Test: tests/test_png.c
  */
 #ifndef CUPEL_DATA_IMAGE_INTERNAL_H
 #define CUPEL_DATA_IMAGE_INTERNAL_H

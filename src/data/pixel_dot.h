@@ -1,6 +1,6 @@
 /*
- * Inner products of 8-bit pixels, held as 16-bit integers: exact whatever the order, the vector width
- * or the number of threads. Test: tests/test_baselines.c
+ * Inner products of 8-bit pixels, held as 16-bit integers: exact whatever the order, the vector
+ * width or the number of threads. Test: tests/test_baselines.c
  */
 #ifndef CUPEL_DATA_PIXEL_DOT_H
 #define CUPEL_DATA_PIXEL_DOT_H

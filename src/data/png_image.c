@@ -1,6 +1,6 @@
 /*
- * Images and their PNG files, by libpng over buffers in memory. libpng leaves by longjmp, so the two
- * functions with a setjmp keep all they must release in a struct; its memory is ours and can be
+ * Images and their PNG files, by libpng over buffers in memory. libpng leaves by longjmp, so the
+ * two functions with a setjmp keep all they must release in a struct; its memory is ours and can be
  * refused. Before pixels are allocated, the size the header announces is compared with what the
  * compressed bytes can hold at most. Test: tests/test_png.c
  */
