@@ -50,5 +50,6 @@ extern const struct kernel reorder_kernels[];
 extern const struct kernel reduce_kernels[];
 extern const struct kernel update_kernels[];
 extern const struct kernel random_kernels[];
+extern const struct kernel softmax_kernels[];
 
 #endif
