@@ -51,5 +51,6 @@ extern const struct kernel reduce_kernels[];
 extern const struct kernel update_kernels[];
 extern const struct kernel random_kernels[];
 extern const struct kernel softmax_kernels[];
+extern const struct kernel move_kernels[];
 
 #endif
