@@ -70,6 +70,7 @@ void passes_run(struct passes *p, const char *last) {
         {"prune", pass_prune, NULL, false},      {"precision", pass_precision, NULL, false},
         {"simplify", pass_simplify, NULL, true}, {"fold", pass_fold_batch_norm, NULL, true},
         {"prune2", pass_prune, NULL, true},      {"fuse", pass_fuse, NULL, true},
+        {"sweep", pass_sweep, NULL, true},       {"swaps", pass_swaps, NULL, false},
         {"choose", pass_choose, NULL, false},    {"pack", pass_pack, NULL, false},
         {"roots", pass_roots, NULL, false},      {"order", pass_order, NULL, false},
         {"memory", NULL, memory, false},         {"steps", NULL, steps, false},
