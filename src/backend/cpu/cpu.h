@@ -52,5 +52,6 @@ extern const struct kernel update_kernels[];
 extern const struct kernel random_kernels[];
 extern const struct kernel softmax_kernels[];
 extern const struct kernel move_kernels[];
+extern const struct kernel norm_kernels[];
 
 #endif
