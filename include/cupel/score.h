@@ -58,12 +58,12 @@ CUPEL_API cupel_scorer_info cupel_scorer_get_info(const cupel_scorer *scorer);
 CUPEL_API cupel_recipe *cupel_scorer_recipe(cupel_scorer *scorer);
 
 /* Scores every image: scores[count]. Images are padded as in training; images of another size are
- * refused (SHAPE). reconstructions may be NULL, else u8 [count, channels, height, width] of the
- * network's size: what the decoder drew for the first noise sample. */
+ * refused (SHAPE). reconstructions may be NULL, else [count, channels, height, width] of the
+ * network's size, in [0, 1]: what the decoder drew for the first noise sample. */
 CUPEL_API CUPEL_CHECKED cupel_status cupel_scorer_run(cupel_scorer *scorer,
                                                       const cupel_dataset *images,
                                                       cupel_score *scores,
-                                                      uint8_t *reconstructions);
+                                                      float *reconstructions);
 
 #ifdef __cplusplus
 }

@@ -131,6 +131,8 @@ cupel_status backend_create(struct backend **out, const char *name) {
         .channel_block = cpu ? cpu_channel_block() : 1,
         .execute = backend_execute_in_order,
         .destroy = host_destroy,
+        .instruction_set = cpu ? cpu_instruction_set() : NULL,
+        .kernel_library = cpu ? cpu_kernel_library() : NULL,
     };
     *out = backend;
     return CUPEL_STATUS_OK;

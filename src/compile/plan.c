@@ -1,6 +1,6 @@
 /*
  * Plan: which kernel each node of each program runs, as a list that compiling reads and extends.
- * Its text form is in src/data/plan_json.c. Test: tests/test_plan.c
+ * Its text form is in plan_json.c. Test: tests/test_plan.c
  */
 #include "compile/plan_internal.h"
 
@@ -77,7 +77,8 @@ cupel_status plan_record(cupel_plan *plan, uint64_t key, const char *program, co
                                  .node = cupel_strdup(node),
                                  .op = cupel_strdup(op),
                                  .kernel = cupel_strdup(kernel->name),
-                                 .revision = kernel->revision};
+                                 .revision = kernel->revision,
+                                 .variable_bits = kernel->flags & KERNEL_VARIABLE_BITS};
     if (!choice.program || !choice.node || !choice.op || !choice.kernel ||
         !cupel_grow(&plan->choices, &plan->capacity, plan->count + 1, sizeof(*plan->choices))) {
         choice_release(&choice);
@@ -87,12 +88,16 @@ cupel_status plan_record(cupel_plan *plan, uint64_t key, const char *program, co
     return CUPEL_STATUS_OK;
 }
 
+/* The choices alone, in any order: kernels whose bits depend on the number of threads bring it in. */
 uint64_t cupel_plan_hash(const cupel_plan *plan) {
-    uint64_t hash = hash_mix64((uint64_t)plan->threads);
+    uint64_t sum = hash_mix64(plan->count);
     for (size_t i = 0; i < plan->count; i++) {
-        hash = hash_combine(hash, plan->choices[i].key);
-        hash = hash_combine(hash, hash_string(plan->choices[i].kernel));
-        hash = hash_combine(hash, plan->choices[i].revision);
+        const struct plan_choice *choice = &plan->choices[i];
+        uint64_t hash = hash_combine(choice->key, hash_string(choice->kernel));
+        hash = hash_combine(hash, choice->revision);
+        if (choice->variable_bits)
+            hash = hash_combine(hash, (uint64_t)plan->threads);
+        sum += hash_mix64(hash);
     }
-    return hash;
+    return sum;
 }

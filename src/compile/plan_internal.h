@@ -11,6 +11,7 @@ struct plan_choice {
     uint64_t key; /* of (program, node, op, shapes, layouts) */
     char *program, *node, *op, *kernel;
     uint32_t revision;
+    bool variable_bits; /* the kernel's bits may change with the number of threads */
 };
 
 struct cupel_plan {

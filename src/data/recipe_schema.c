@@ -72,6 +72,8 @@ static const cupel_recipe_key keys[] = {
      .most = 1, .help = "coupled L2 for adam and sgd, decoupled for adamw"},
     {.key = "train.checkpoint_minutes", .type = CUPEL_RECIPE_FLOAT, .initial = "10.0", .least = 0,
      .most = 100000, .help = "also save within an epoch after so many minutes; 0: never"},
+    {.key = "train.checkpoint_steps", .type = CUPEL_RECIPE_INT, .initial = "0", .least = 0,
+     .most = LARGEST, .help = "also save every so many steps; 0: never"},
 
     {.key = "score.samples", .type = CUPEL_RECIPE_INT, .initial = "1", .least = 1, .most = 1000,
      .help = "noise samples a score is the mean of"},

@@ -83,13 +83,6 @@ static cupel_status write_batch(struct evaluator *evaluator, const cupel_dataset
     return cupel_bindings_write(bindings, "rows", rows, sizeof rows);
 }
 
-/* 0 and below to 0, 1 and above to 255, NaN to 0. */
-static uint8_t to_pixel(float value) {
-    if (!(value > 0.0f))
-        return 0;
-    return value >= 1.0f ? 255 : (uint8_t)(value * 255.0f + 0.5f);
-}
-
 /* Runs one noise sample and adds its two terms to the scores. */
 static cupel_status run_sample(struct evaluator *evaluator, uint64_t sample, int64_t count,
                                cupel_score *scores, struct cupel_error *error) {
@@ -109,18 +102,17 @@ static cupel_status run_sample(struct evaluator *evaluator, uint64_t sample, int
     return CUPEL_STATUS_OK;
 }
 
-static cupel_status read_drawn(struct evaluator *evaluator, int64_t count, uint8_t *to) {
+static cupel_status read_drawn(struct evaluator *evaluator, int64_t count, float *to) {
     const size_t values = evaluator->values;
     CUPEL_TRY(cupel_bindings_read(evaluator->bindings, "reconstruction", evaluator->drawn,
                                   SCORE_BATCH * values * sizeof(float)));
-    for (size_t v = 0; v < (size_t)count * values; v++)
-        to[v] = to_pixel(evaluator->drawn[v]);
+    memcpy(to, evaluator->drawn, (size_t)count * values * sizeof(float));
     return CUPEL_STATUS_OK;
 }
 
 static cupel_status run_batch(struct evaluator *evaluator, const cupel_dataset *images,
                               int64_t first, int64_t count, cupel_score *scores,
-                              uint8_t *reconstructions, struct cupel_error *error) {
+                              float *reconstructions, struct cupel_error *error) {
     const int64_t samples = evaluator->network.samples;
     CUPEL_TRY(write_batch(evaluator, images, first, count));
     memset(scores, 0, (size_t)count * sizeof *scores);
@@ -138,13 +130,13 @@ static cupel_status run_batch(struct evaluator *evaluator, const cupel_dataset *
 }
 
 cupel_status evaluator_run(struct evaluator *evaluator, const cupel_dataset *images,
-                           cupel_score *scores, uint8_t *reconstructions,
+                           cupel_score *scores, float *reconstructions,
                            struct cupel_error *error) {
     CUPEL_TRY(evaluator_check_size(&evaluator->network, images, error));
     const int64_t total = cupel_dataset_get_info(images).count;
     for (int64_t first = 0; first < total; first += SCORE_BATCH) {
         const int64_t left = total - first, count = left < SCORE_BATCH ? left : SCORE_BATCH;
-        uint8_t *const drawn =
+        float *const drawn =
             reconstructions == NULL ? NULL : reconstructions + (size_t)first * evaluator->values;
         const cupel_status status =
             run_batch(evaluator, images, first, count, scores + first, drawn, error);

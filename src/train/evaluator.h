@@ -29,7 +29,7 @@ cupel_status evaluator_init(struct evaluator *evaluator, cupel_parameters *param
 void evaluator_release(struct evaluator *evaluator);
 /* Images of the network's size; reconstructions may be NULL. */
 cupel_status evaluator_run(struct evaluator *evaluator, const cupel_dataset *images,
-                           cupel_score *scores, uint8_t *reconstructions,
+                           cupel_score *scores, float *reconstructions,
                            struct cupel_error *error);
 /* SHAPE unless the images have the size the network sees. */
 cupel_status evaluator_check_size(const struct network *network, const cupel_dataset *images,

@@ -1,0 +1,158 @@
+/*
+ * Run folders: choosing a name, locking, clearing, and appending. The lock is on the folder itself
+ * and goes with the process, so nothing stale can be left. Test: tests/test_trainer.c
+ */
+#define _DEFAULT_SOURCE /* flock */
+#define _POSIX_C_SOURCE 200809L
+#include "train/run_folder.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+
+static const char *const run_files[] = {RUN_CONFIG, RUN_PLAN, RUN_ENVIRONMENT, RUN_METRICS,
+                                        RUN_STATE,  RUN_LAST, RUN_BEST,        RUN_LOG};
+enum { RUN_FILES = sizeof run_files / sizeof run_files[0] };
+
+static cupel_status fail_errno(struct cupel_error *error, const char *verb, const char *path) {
+    return cupel_fail(error, CUPEL_STATUS_IO, "cannot %s %s: %s", verb, path, strerror(errno));
+}
+
+cupel_status run_folder_choose(char **out, const char *wanted, const char *name,
+                               struct cupel_error *error) {
+    const size_t size = strlen(wanted != NULL ? wanted : name) + 32;
+    *out = cupel_alloc(size, 1);
+    if (*out == NULL)
+        return cupel_fail_memory(error, "a folder's name", size);
+    if (wanted != NULL)
+        snprintf(*out, size, "%s", wanted);
+    int number = 0;
+    while (wanted == NULL && (number == 0 || file_exists(*out)))
+        snprintf(*out, size, "runs/%s-%d", name, ++number);
+    return CUPEL_STATUS_OK;
+}
+
+/* Temporary files of base/file.c: ".NAME.tmp-PID-N". With the lock held they belong to nobody. */
+static void remove_leftovers(const struct run_folder *folder) {
+    DIR *const listing = opendir(folder->path);
+    const struct dirent *entry;
+    while (listing != NULL && (entry = readdir(listing)) != NULL)
+        for (int i = 0; i < RUN_FILES; i++) {
+            const size_t length = strlen(run_files[i]);
+            if (entry->d_name[0] == '.' &&
+                strncmp(entry->d_name + 1, run_files[i], length) == 0 &&
+                strncmp(entry->d_name + 1 + length, ".tmp-", 5) == 0)
+                (void)unlinkat(folder->lock, entry->d_name, 0);
+        }
+    if (listing != NULL)
+        closedir(listing);
+}
+
+cupel_status run_folder_open(struct run_folder *folder, const char *path, bool make,
+                             struct cupel_error *error) {
+    *folder = (struct run_folder){.lock = -1};
+    if (make)
+        CUPEL_TRY(file_make_folder(path, error));
+    folder->path = cupel_strdup(path);
+    if (folder->path == NULL)
+        return cupel_fail_memory(error, "a folder's name", strlen(path));
+    folder->lock = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder->lock < 0)
+        return fail_errno(error, "open the run folder", path);
+    if (flock(folder->lock, LOCK_EX | LOCK_NB) != 0) {
+        if (errno == EWOULDBLOCK)
+            return cupel_fail(error, CUPEL_STATUS_BUSY,
+                              "%s is in use by another process: wait for it, or choose another "
+                              "folder with --out",
+                              path);
+        return fail_errno(error, "lock", path);
+    }
+    remove_leftovers(folder);
+    return CUPEL_STATUS_OK;
+}
+
+void run_folder_close(struct run_folder *folder) {
+    if (folder->path != NULL && folder->lock >= 0)
+        close(folder->lock);
+    cupel_free(folder->path);
+    *folder = (struct run_folder){.lock = -1};
+}
+
+bool run_folder_is_run(const char *path) {
+    bool found = false;
+    for (int i = 0; i < RUN_FILES && !found; i++) {
+        char *const file = file_join(path, run_files[i]);
+        found = file != NULL && file_exists(file);
+        cupel_free(file);
+    }
+    return found;
+}
+
+cupel_status run_folder_clear(const struct run_folder *folder, struct cupel_error *error) {
+    for (int i = 0; i < RUN_FILES; i++)
+        if (unlinkat(folder->lock, run_files[i], 0) != 0 && errno != ENOENT)
+            return fail_errno(error, "remove an old file of", folder->path);
+    return CUPEL_STATUS_OK;
+}
+
+char *run_folder_file(const struct run_folder *folder, const char *name) {
+    return file_join(folder->path, name);
+}
+
+static cupel_status write_all(int descriptor, const char *text, const char *name,
+                              struct cupel_error *error) {
+    size_t left = strlen(text);
+    while (left > 0) {
+        const ssize_t put = write(descriptor, text, left);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put < 0)
+            return fail_errno(error, "append to", name);
+        text += put;
+        left -= (size_t)put;
+    }
+    if (fsync(descriptor) != 0 && errno != EINVAL && errno != ENOTSUP)
+        return fail_errno(error, "sync", name);
+    return CUPEL_STATUS_OK;
+}
+
+cupel_status run_folder_append(const struct run_folder *folder, const char *name,
+                               const char *text, uint64_t *size, struct cupel_error *error) {
+    const int descriptor =
+        openat(folder->lock, name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    if (descriptor < 0)
+        return fail_errno(error, "open", name);
+    cupel_status status = write_all(descriptor, text, name, error);
+    struct stat info;
+    if (status == CUPEL_STATUS_OK && size != NULL) {
+        if (fstat(descriptor, &info) == 0)
+            *size = (uint64_t)info.st_size;
+        else
+            status = fail_errno(error, "look at", name);
+    }
+    close(descriptor);
+    return status;
+}
+
+cupel_status run_folder_cut(const struct run_folder *folder, const char *name, uint64_t size,
+                            struct cupel_error *error) {
+    const int descriptor = openat(folder->lock, name, O_WRONLY | O_CLOEXEC);
+    if (descriptor < 0)
+        return errno == ENOENT ? CUPEL_STATUS_OK : fail_errno(error, "open", name);
+    struct stat info;
+    cupel_status status = CUPEL_STATUS_OK;
+    if (fstat(descriptor, &info) != 0)
+        status = fail_errno(error, "look at", name);
+    else if ((uint64_t)info.st_size > size && ftruncate(descriptor, (off_t)size) != 0)
+        status = fail_errno(error, "cut", name);
+    close(descriptor);
+    return status;
+}

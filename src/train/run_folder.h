@@ -1,0 +1,45 @@
+/*
+ * The folder of a run: its lock, its files' names, and the two files that grow (metrics.jsonl,
+ * log.txt). Everything else is written whole through base/file.h. Test: tests/test_trainer.c
+ */
+#ifndef CUPEL_TRAIN_RUN_FOLDER_H
+#define CUPEL_TRAIN_RUN_FOLDER_H
+
+#include "base/error.h"
+
+#define RUN_CONFIG "config.yaml"
+#define RUN_PLAN "plan.json"
+#define RUN_ENVIRONMENT "env.json"
+#define RUN_METRICS "metrics.jsonl"
+#define RUN_STATE "state.safetensors"
+#define RUN_LAST "last.safetensors"
+#define RUN_BEST "best.safetensors"
+#define RUN_LOG "log.txt"
+
+struct run_folder {
+    char *path;
+    int lock; /* descriptor of the folder, or -1 */
+};
+
+/* The path of a new run: `wanted`, or with NULL runs/NAME-N, the first that is free. */
+cupel_status run_folder_choose(char **out, const char *wanted, const char *name,
+                               struct cupel_error *error);
+/* Opens (making it first where asked) and locks the folder, and removes what an interrupted write left
+ * behind. BUSY when another process holds it. */
+cupel_status run_folder_open(struct run_folder *folder, const char *path, bool make,
+                             struct cupel_error *error);
+void run_folder_close(struct run_folder *folder);
+/* Whether the folder holds a run. */
+bool run_folder_is_run(const char *path);
+/* Removes the files of a run, and nothing else. */
+cupel_status run_folder_clear(const struct run_folder *folder, struct cupel_error *error);
+/* The path of a file in it, in fresh memory; NULL when refused. */
+char *run_folder_file(const struct run_folder *folder, const char *name);
+/* Appends bytes to a file and syncs it. *size (may be NULL): of the file afterwards. */
+cupel_status run_folder_append(const struct run_folder *folder, const char *name,
+                               const char *text, uint64_t *size, struct cupel_error *error);
+/* Cuts a file that is longer than `size`; a missing or shorter one is left alone. */
+cupel_status run_folder_cut(const struct run_folder *folder, const char *name, uint64_t size,
+                            struct cupel_error *error);
+
+#endif
