@@ -53,5 +53,6 @@ extern const struct kernel random_kernels[];
 extern const struct kernel softmax_kernels[];
 extern const struct kernel move_kernels[];
 extern const struct kernel norm_kernels[];
+extern const struct kernel pool_kernels[];
 
 #endif
