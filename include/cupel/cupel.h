@@ -9,6 +9,7 @@
 #include <cupel/dataset.h>
 #include <cupel/graph.h>
 #include <cupel/image.h>
+#include <cupel/job.h>
 #include <cupel/layers.h>
 #include <cupel/loader.h>
 #include <cupel/metrics.h>
@@ -18,9 +19,12 @@
 #include <cupel/parameters.h>
 #include <cupel/plan.h>
 #include <cupel/program.h>
+#include <cupel/protocol.h>
 #include <cupel/recipe.h>
+#include <cupel/score.h>
 #include <cupel/status.h>
 #include <cupel/tensor.h>
+#include <cupel/trainer.h>
 #include <cupel/types.h>
 
 #endif
