@@ -430,16 +430,17 @@ static void test_gradients_side_by_side(void **state) {
     net_close(&net);
 }
 
-/* A gradient that is an output lies in the binding, one that serves two parameters lies once, and
- * one that is an input stays there: the others close ranks. */
+/* A gradient that is an output lies in the binding, one that serves two parameters lies once, one
+ * that is an input stays there, one that is read after the sweep lives on: the others close
+ * ranks. */
 static void test_gradients_elsewhere(void **state) {
     (void)state;
     struct net net = net_open(CUPEL_TYPE_F32, 3, NULL);
     const cupel_init zeros = {.kind = CUPEL_INIT_ZEROS};
     const cupel_node x = cupel_input(net.graph, "x", CUPEL_TYPE_REAL, CUPEL_SHAPE(3, 20));
     const cupel_node rate = cupel_input(net.graph, "rate", CUPEL_TYPE_REAL, cupel_shape_scalar());
-    cupel_node parameters[5], gradients[5];
-    for (int i = 0; i < 5; i++) {
+    cupel_node parameters[6], gradients[6];
+    for (int i = 0; i < 6; i++) {
         char name[8];
         snprintf(name, sizeof name, "p%d", i);
         parameters[i] = cupel_parameter(net.graph, name, CUPEL_SHAPE(20), zeros);
@@ -449,19 +450,26 @@ static void test_gradients_elsewhere(void **state) {
     gradients[2] = cupel_input(net.graph, "g", CUPEL_TYPE_REAL, CUPEL_SHAPE(20));
     gradients[3] = gradients[0];
     gradients[4] = cupel_reduce_min(x, 1u << 0, false);
+    gradients[5] = cupel_reduce_mean(x, 1u << 0, false); /* read later */
+    const cupel_node late = gradients[5];
+    cupel_node large = late; /* would take the bucket's place */
+    for (int i = 0; i < 5; i++)
+        large = cupel_concat(2, (const cupel_node[]){large, large}, 0);
+    const cupel_node tail = cupel_concat(2, (const cupel_node[]){large, late}, 0);
     const cupel_optimizer sgd = {.kind = CUPEL_SGD};
-    cupel_optimizer_apply(net.graph, "optimizer", &sgd, rate, 5, parameters, gradients);
-    const cupel_output output = {"maximum", gradients[1]};
-    net_compile(&net, false, 1, &output);
+    cupel_optimizer_apply(net.graph, "optimizer", &sgd, rate, 6, parameters, gradients);
+    const cupel_output outputs[] = {{"maximum", gradients[1]}, {"tail", tail}};
+    net_compile(&net, false, 2, outputs);
     const struct program_draft *draft = &net.program->draft;
     const struct exec_buffer *lie[SWEEP_MAX_PARTS];
-    CHECK_I64(gradients_of(draft, sweep_step(&net), lie), 5);
+    CHECK_I64(gradients_of(draft, sweep_step(&net), lie), 6);
     CHECK_I64(lie[0]->space, SPACE_ARENA);
     CHECK_I64(lie[1]->space, SPACE_BINDING);
     CHECK_I64(lie[2]->space, SPACE_BINDING);
     CHECK(lie[3] == lie[0]);
     CHECK_I64(lie[4]->space, SPACE_ARENA);
     CHECK_U64(lie[4]->offset, lie[0]->offset + aligned(20 * sizeof(float)));
+    CHECK_I64(lie[5]->space, SPACE_ARENA);
     check_no_overlap(draft);
     double values[60], g[20];
     for (int i = 0; i < 60; i++)
@@ -472,7 +480,7 @@ static void test_gradients_elsewhere(void **state) {
     net_write(&net, "g", g, 20);
     net_scalar(&net, "rate", 1.0);
     net_run(&net);
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 6; i++) {
         char name[8];
         snprintf(name, sizeof name, "p%d", i);
         net_get(&net, name, g, 20);
