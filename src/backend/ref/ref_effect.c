@@ -23,8 +23,11 @@ static cupel_status ref_assign(const struct ref_call *call) {
     return copy(call, 1);
 }
 
+/* Its output, which only visitors see, is 1 where the run goes on. */
 static cupel_status ref_guard(const struct ref_call *call) {
-    return isfinite(ref_in(call, 0)[0]) ? CUPEL_STATUS_OK : CUPEL_STATUS_NOT_FINITE;
+    const bool finite = isfinite(ref_in(call, 0)[0]);
+    *(uint8_t *)call->outputs[0] = finite;
+    return finite ? CUPEL_STATUS_OK : CUPEL_STATUS_NOT_FINITE;
 }
 
 /* --- cast --- */
