@@ -29,7 +29,6 @@ endfunction()
 
 cupel_need_package(libpng PNG libpng-dev)
 cupel_need_package(zlib ZLIB zlib1g-dev)
-cupel_need_package(jansson JANSSON libjansson-dev)
 cupel_need_package(yaml-0.1 YAML libyaml-dev)
 cupel_need_package(lapacke LAPACKE liblapacke-dev)
 
