@@ -1,0 +1,364 @@
+/*
+ * The loops behind vec_winograd.h. A vector holds one pixel's 16 channels, so transforms are sums of
+ * vectors; products keep 28 (gradients: 16) sums in registers and broadcast the other factor. Points
+ * of interpolation are 0, 1, -1, 2, -2 and infinity. Test: tests/test_kernels_winograd.c
+ */
+#include "backend/cpu/vec_winograd.h"
+
+#include <stddef.h>
+
+#include "backend/cpu/vec.h"
+
+#if CUPEL_VEC_ISA == 2
+#include <immintrin.h>
+
+#define FULLY_UNROLLED _Pragma("GCC unroll 16")
+
+typedef __m512 vector;
+
+static inline vector times(float factor, vector x) {
+    return _mm512_mul_ps(_mm512_set1_ps(factor), x);
+}
+
+/* x + factor y */
+static inline vector plus(vector x, float factor, vector y) {
+    return _mm512_fmadd_ps(_mm512_set1_ps(factor), y, x);
+}
+
+static inline vector add(vector x, vector y) {
+    return _mm512_add_ps(x, y);
+}
+
+static inline vector sub(vector x, vector y) {
+    return _mm512_sub_ps(x, y);
+}
+
+/* Six pixels in a line to six values. */
+static inline void source_line(const vector d[6], vector t[6]) {
+    const vector a = plus(d[4], -4, d[2]), b = plus(d[3], -4, d[1]);
+    const vector c = sub(d[4], d[2]), e = times(2, sub(d[3], d[1]));
+    t[0] = plus(plus(d[4], -5, d[2]), 4, d[0]);
+    t[1] = add(a, b);
+    t[2] = sub(a, b);
+    t[3] = add(c, e);
+    t[4] = sub(c, e);
+    t[5] = plus(plus(d[5], -5, d[3]), 4, d[1]);
+}
+
+/* Four pixels of a gradient in a line to six values: as a filter of four taps. */
+static inline void gradient_line(const vector d[4], vector t[6]) {
+    const vector even = add(d[0], d[2]), odd = add(d[1], d[3]);
+    const vector even2 = plus(d[0], 4, d[2]), odd2 = times(2, plus(d[1], 4, d[3]));
+    t[0] = times(0.25F, d[0]);
+    t[1] = times(-1.0F / 6, add(even, odd));
+    t[2] = times(-1.0F / 6, sub(even, odd));
+    t[3] = times(1.0F / 24, add(even2, odd2));
+    t[4] = times(1.0F / 24, sub(even2, odd2));
+    t[5] = d[3];
+}
+
+/* Six values to four pixels in a line. */
+static inline void result_line(const vector m[6], vector y[4]) {
+    const vector p = add(m[1], m[2]), q = sub(m[1], m[2]);
+    const vector r = add(m[3], m[4]), s = sub(m[3], m[4]);
+    y[0] = add(add(m[0], p), r);
+    y[1] = plus(q, 2, s);
+    y[2] = plus(p, 4, r);
+    y[3] = add(plus(q, 8, s), m[5]);
+}
+
+/* Three taps in a line to six values. */
+static inline void filter_line(const vector g[3], vector t[6]) {
+    const vector ends = add(g[0], g[2]);
+    const vector far = times(1.0F / 24, plus(g[0], 4, g[2]));
+    t[0] = times(0.25F, g[0]);
+    t[1] = times(-1.0F / 6, add(ends, g[1]));
+    t[2] = times(-1.0F / 6, sub(ends, g[1]));
+    t[3] = plus(far, 1.0F / 12, g[1]);
+    t[4] = plus(far, -1.0F / 12, g[1]);
+    t[5] = g[2];
+}
+
+/* Six values to the gradients of three taps in a line. */
+static inline void weights_line(const vector m[6], vector y[3]) {
+    const vector p = add(m[1], m[2]), q = sub(m[1], m[2]);
+    const vector r = add(m[3], m[4]), s = sub(m[3], m[4]);
+    y[0] = add(add(m[0], p), r);
+    y[1] = plus(q, 2, s);
+    y[2] = add(plus(p, 4, r), m[5]);
+}
+
+static void filter(const float *weights, int64_t lane_stride, bool flipped, float *out,
+                   int64_t stride) {
+    vector columns[3][6];
+    for (int j = 0; j < 3; j++) {
+        vector g[3];
+        for (int i = 0; i < 3; i++) {
+            float taps[WINOGRAD_BLOCK];
+            const int tap = flipped ? 8 - (i * 3 + j) : i * 3 + j;
+            for (int lane = 0; lane < WINOGRAD_BLOCK; lane++)
+                taps[lane] = weights[lane * lane_stride + tap];
+            g[i] = _mm512_loadu_ps(taps);
+        }
+        filter_line(g, columns[j]);
+    }
+    for (int i = 0; i < 6; i++) {
+        vector g[3], t[6];
+        for (int j = 0; j < 3; j++)
+            g[j] = columns[j][i];
+        filter_line(g, t);
+        for (int j = 0; j < 6; j++)
+            _mm512_storeu_ps(out + (i * 6 + j) * stride, t[j]);
+    }
+}
+
+/* Lots 4, 2 and 1 apart are added first. */
+static inline vector sum_of_cuts(const float *d, int64_t cuts, int64_t cut_stride) {
+    vector sum[8];
+    for (int64_t c = 0; c < cuts; c++)
+        sum[c] = _mm512_loadu_ps(d + c * cut_stride);
+    for (int64_t half = cuts / 2; half > 0; half /= 2)
+        for (int64_t c = 0; c < half; c++)
+            sum[c] = add(sum[c], sum[c + half]);
+    return sum[0];
+}
+
+static void weights(const float *d, int64_t stride, int64_t cuts, int64_t cut_stride, float *out) {
+    vector columns[6][3];
+    for (int j = 0; j < 6; j++) {
+        vector m[6];
+        for (int i = 0; i < 6; i++)
+            m[i] = sum_of_cuts(d + (i * 6 + j) * stride, cuts, cut_stride);
+        weights_line(m, columns[j]);
+    }
+    for (int i = 0; i < 3; i++) {
+        vector m[6], y[3];
+        for (int j = 0; j < 6; j++)
+            m[j] = columns[j][i];
+        weights_line(m, y);
+        for (int j = 0; j < 3; j++)
+            _mm512_storeu_ps(out + (i * 3 + j) * WINOGRAD_BLOCK, y[j]);
+    }
+}
+
+static inline vector pixel_at(const struct winograd_image *image, const float *pixels, int64_t y,
+                              int64_t x) {
+    if (y < 0 || y >= image->h || x < 0 || x >= image->w)
+        return _mm512_setzero_ps();
+    return _mm512_loadu_ps(pixels + (y * image->w + x) * WINOGRAD_BLOCK);
+}
+
+static inline bool inside(const struct winograd_image *image, int64_t y, int64_t x, int64_t side) {
+    return y >= 0 && x >= 0 && y + side <= image->h && x + side <= image->w;
+}
+
+static void source(const struct winograd_image *image, const float *pixels, int64_t y, int64_t x,
+                   float *out, int64_t stride) {
+    vector columns[6][6]; /* [column][value] */
+    const bool whole = inside(image, y, x, 6);
+    for (int j = 0; j < 6; j++) {
+        vector d[6];
+        if (whole) {
+            const float *from = pixels + (y * image->w + x + j) * WINOGRAD_BLOCK;
+            FULLY_UNROLLED
+            for (int i = 0; i < 6; i++)
+                d[i] = _mm512_loadu_ps(from + i * image->w * WINOGRAD_BLOCK);
+        } else {
+            FULLY_UNROLLED
+            for (int i = 0; i < 6; i++)
+                d[i] = pixel_at(image, pixels, y + i, x + j);
+        }
+        source_line(d, columns[j]);
+    }
+    for (int i = 0; i < 6; i++) {
+        vector d[6], t[6];
+        FULLY_UNROLLED
+        for (int j = 0; j < 6; j++)
+            d[j] = columns[j][i];
+        source_line(d, t);
+        FULLY_UNROLLED
+        for (int j = 0; j < 6; j++)
+            _mm512_storeu_ps(out + (i * 6 + j) * stride, t[j]);
+    }
+}
+
+static void gradient(const struct winograd_image *image, const float *pixels, int64_t y, int64_t x,
+                     float *out, int64_t stride, float *sum) {
+    vector columns[4][6];
+    vector total = _mm512_setzero_ps();
+    const bool whole = inside(image, y, x, 4);
+    for (int j = 0; j < 4; j++) {
+        vector d[4];
+        FULLY_UNROLLED
+        for (int i = 0; i < 4; i++)
+            d[i] = whole ? _mm512_loadu_ps(pixels + ((y + i) * image->w + x + j) * WINOGRAD_BLOCK)
+                         : pixel_at(image, pixels, y + i, x + j);
+        total = add(total, add(add(d[0], d[1]), add(d[2], d[3])));
+        gradient_line(d, columns[j]);
+    }
+    if (sum != NULL)
+        _mm512_storeu_ps(sum, add(_mm512_loadu_ps(sum), total));
+    for (int i = 0; i < 6; i++) {
+        vector d[4], t[6];
+        FULLY_UNROLLED
+        for (int j = 0; j < 4; j++)
+            d[j] = columns[j][i];
+        gradient_line(d, t);
+        FULLY_UNROLLED
+        for (int j = 0; j < 6; j++)
+            _mm512_storeu_ps(out + (i * 6 + j) * stride, t[j]);
+    }
+}
+
+static void result(const struct winograd_image *image, const float *in, int64_t stride,
+                   const float *bias, int64_t y, int64_t x, float *pixels) {
+    vector columns[6][4];
+    for (int j = 0; j < 6; j++) {
+        vector m[6];
+        FULLY_UNROLLED
+        for (int i = 0; i < 6; i++)
+            m[i] = _mm512_loadu_ps(in + (i * 6 + j) * stride);
+        result_line(m, columns[j]);
+    }
+    const vector more = bias == NULL ? _mm512_setzero_ps() : _mm512_loadu_ps(bias);
+    const int64_t rows = image->h - y < 4 ? image->h - y : 4;
+    const int64_t width = image->w - x < 4 ? image->w - x : 4;
+    for (int i = 0; i < rows; i++) {
+        vector m[6], line[4];
+        FULLY_UNROLLED
+        for (int j = 0; j < 6; j++)
+            m[j] = columns[j][i];
+        result_line(m, line);
+        float *to = pixels + ((y + i) * image->w + x) * WINOGRAD_BLOCK;
+        if (width == 4) {
+            FULLY_UNROLLED
+            for (int j = 0; j < 4; j++)
+                _mm512_storeu_ps(to + j * WINOGRAD_BLOCK, add(line[j], more));
+        } else {
+            for (int j = 0; j < width; j++)
+                _mm512_storeu_ps(to + j * WINOGRAD_BLOCK, add(line[j], more));
+        }
+    }
+}
+
+static void product2(const float *v, const float *u, int64_t blocks, float *m) {
+    vector sum[WINOGRAD_GROUP][2];
+    FULLY_UNROLLED
+    for (int t = 0; t < WINOGRAD_GROUP; t++)
+        sum[t][0] = sum[t][1] = _mm512_setzero_ps();
+    for (int64_t b = 0; b < blocks; b++) {
+        FULLY_UNROLLED
+        for (int k = 0; k < WINOGRAD_BLOCK; k++) {
+            const vector u0 = _mm512_loadu_ps(u + k * 32), u1 = _mm512_loadu_ps(u + k * 32 + 16);
+            FULLY_UNROLLED
+            for (int t = 0; t < WINOGRAD_GROUP; t++) {
+                const vector x = _mm512_set1_ps(v[t * WINOGRAD_BLOCK + k]);
+                sum[t][0] = _mm512_fmadd_ps(x, u0, sum[t][0]);
+                sum[t][1] = _mm512_fmadd_ps(x, u1, sum[t][1]);
+            }
+        }
+        v += WINOGRAD_GROUP * WINOGRAD_BLOCK;
+        u += WINOGRAD_BLOCK * 32;
+    }
+    FULLY_UNROLLED
+    for (int t = 0; t < WINOGRAD_GROUP; t++) {
+        _mm512_storeu_ps(m + t * 32, sum[t][0]);
+        _mm512_storeu_ps(m + t * 32 + 16, sum[t][1]);
+    }
+}
+
+static void product1(const float *v, const float *u, int64_t blocks, float *m) {
+    vector sum[WINOGRAD_GROUP];
+    FULLY_UNROLLED
+    for (int t = 0; t < WINOGRAD_GROUP; t++)
+        sum[t] = _mm512_setzero_ps();
+    for (int64_t b = 0; b < blocks; b++) {
+        for (int k = 0; k < WINOGRAD_BLOCK; k++) {
+            const vector u0 = _mm512_loadu_ps(u + k * 16);
+            FULLY_UNROLLED
+            for (int t = 0; t < WINOGRAD_GROUP; t++)
+                sum[t] = _mm512_fmadd_ps(_mm512_set1_ps(v[t * WINOGRAD_BLOCK + k]), u0, sum[t]);
+        }
+        v += WINOGRAD_GROUP * WINOGRAD_BLOCK;
+        u += WINOGRAD_BLOCK * 16;
+    }
+    FULLY_UNROLLED
+    for (int t = 0; t < WINOGRAD_GROUP; t++)
+        _mm512_storeu_ps(m + t * 16, sum[t]);
+}
+
+static void product(const float *v, const float *u, int64_t blocks, int width, float *m) {
+    if (width == 2)
+        product2(v, u, blocks, m);
+    else
+        product1(v, u, blocks, m);
+}
+
+static void accumulate2(const float *v, int64_t v_stride, const float *z, int64_t z_stride,
+                        int64_t tiles, float *d, int64_t d_stride) {
+    vector sum[WINOGRAD_ROWS][2];
+    FULLY_UNROLLED
+    for (int i = 0; i < WINOGRAD_ROWS; i++) {
+        sum[i][0] = _mm512_loadu_ps(d + i * d_stride);
+        sum[i][1] = _mm512_loadu_ps(d + i * d_stride + 16);
+    }
+    _Pragma("GCC unroll 4") for (int64_t k = 0; k < tiles; k++) {
+        const vector z0 = _mm512_loadu_ps(z), z1 = _mm512_loadu_ps(z + 16);
+        FULLY_UNROLLED
+        for (int i = 0; i < WINOGRAD_ROWS; i++) {
+            const vector x = _mm512_set1_ps(v[i]);
+            sum[i][0] = _mm512_fmadd_ps(x, z0, sum[i][0]);
+            sum[i][1] = _mm512_fmadd_ps(x, z1, sum[i][1]);
+        }
+        v += v_stride;
+        z += z_stride;
+    }
+    FULLY_UNROLLED
+    for (int i = 0; i < WINOGRAD_ROWS; i++) {
+        _mm512_storeu_ps(d + i * d_stride, sum[i][0]);
+        _mm512_storeu_ps(d + i * d_stride + 16, sum[i][1]);
+    }
+}
+
+static void accumulate1(const float *v, int64_t v_stride, const float *z, int64_t z_stride,
+                        int64_t tiles, float *d, int64_t d_stride) {
+    vector sum[WINOGRAD_ROWS];
+    FULLY_UNROLLED
+    for (int i = 0; i < WINOGRAD_ROWS; i++)
+        sum[i] = _mm512_loadu_ps(d + i * d_stride);
+    for (int64_t k = 0; k < tiles; k++) {
+        const vector z0 = _mm512_loadu_ps(z);
+        FULLY_UNROLLED
+        for (int i = 0; i < WINOGRAD_ROWS; i++)
+            sum[i] = _mm512_fmadd_ps(_mm512_set1_ps(v[i]), z0, sum[i]);
+        v += v_stride;
+        z += z_stride;
+    }
+    FULLY_UNROLLED
+    for (int i = 0; i < WINOGRAD_ROWS; i++)
+        _mm512_storeu_ps(d + i * d_stride, sum[i]);
+}
+
+static void accumulate(const float *v, int64_t v_stride, const float *z, int64_t z_stride,
+                       int64_t tiles, int width, float *d, int64_t d_stride) {
+    if (width == 2)
+        accumulate2(v, v_stride, z, z_stride, tiles, d, d_stride);
+    else
+        accumulate1(v, v_stride, z, z_stride, tiles, d, d_stride);
+}
+
+const struct vec_winograd_table CUPEL_VEC(vec_winograd) = {
+    .filter = filter,
+    .weights = weights,
+    .source = source,
+    .gradient = gradient,
+    .result = result,
+    .product = product,
+    .accumulate = accumulate,
+};
+
+#else
+
+const struct vec_winograd_table CUPEL_VEC(vec_winograd) = {.source = NULL};
+
+#endif

@@ -1,0 +1,147 @@
+/*
+ * Winograd's convolution against the reference: three directions, paddings, channels in odd numbers of
+ * blocks, images that leave parts of tiles, tiles that do not fill a group; errors stay below 3e-5 of
+ * the largest result; the same bits for any number of threads; what is declined.
+ */
+#include "support/kernel_case.h"
+
+#include "backend/cpu/vec_winograd.h"
+
+struct geometry {
+    int64_t n, c, o, h, w, padding;
+};
+
+enum direction { FORWARD, BACKWARD_DATA, BACKWARD_WEIGHTS };
+
+static const cupel_op *const ops[] = {&op_conv2d, &op_conv2d_backward_data,
+                                      &op_conv2d_backward_weights};
+
+static void make(struct kernel_case *c, struct attrs_conv *attrs, enum direction d,
+                 const struct geometry *g, bool bias) {
+    *attrs = (struct attrs_conv){.stride = {1, 1},
+                                 .padding = {g->padding, g->padding},
+                                 .dilation = {1, 1},
+                                 .groups = 1,
+                                 .with_bias = bias && d != BACKWARD_DATA};
+    const cupel_layout blocked = CUPEL_LAYOUT_NCHW16C;
+    const cupel_shape src = CUPEL_SHAPE(g->n, g->c, g->h, g->w);
+    const cupel_shape dst =
+        CUPEL_SHAPE(g->n, g->o, g->h + 2 * g->padding - 2, g->w + 2 * g->padding - 2);
+    *c = (struct kernel_case){.op = ops[d], .attrs = attrs};
+    if (d == BACKWARD_DATA) {
+        attrs->src_hw[0] = g->h;
+        attrs->src_hw[1] = g->w;
+    }
+    if (d == BACKWARD_WEIGHTS)
+        attrs->kernel[0] = attrs->kernel[1] = 3;
+    case_input(c, CUPEL_TYPE_F32, blocked, d == BACKWARD_DATA ? dst : src);
+    if (d == BACKWARD_WEIGHTS)
+        case_input(c, CUPEL_TYPE_F32, blocked, dst);
+    else
+        case_input(c, CUPEL_TYPE_F32, CUPEL_LAYOUT_PLAIN, CUPEL_SHAPE(g->o, g->c, 3, 3));
+    if (d == FORWARD && bias)
+        case_input(c, CUPEL_TYPE_F32, CUPEL_LAYOUT_PLAIN, CUPEL_SHAPE(g->o));
+    if (d != BACKWARD_WEIGHTS)
+        case_layout(c, 0, blocked);
+    case_infer(c);
+    case_fill(c, 23);
+    check_context("%s: n %lld c %lld o %lld %lldx%lld padding %lld, bias %d", ops[d]->name,
+                  (long long)g->n, (long long)g->c, (long long)g->o, (long long)g->h,
+                  (long long)g->w, (long long)g->padding, bias);
+}
+
+static bool available(void) {
+    return cpu_vec_winograd()->source != NULL;
+}
+
+static void test_directions(void **state) {
+    (void)state;
+    static const struct geometry geometries[] = {{1, 32, 32, 6, 6, 0},  {3, 32, 64, 9, 10, 0},
+                                                 {2, 16, 32, 8, 8, 1},  {2, 48, 16, 7, 5, 1},
+                                                 {1, 32, 80, 12, 9, 2}, {5, 64, 32, 13, 13, 1},
+                                                 {2, 96, 144, 6, 7, 1}, {17, 32, 32, 10, 10, 0},
+                                                 {9, 80, 48, 11, 6, 2}, {1, 160, 32, 14, 14, 1}};
+    for (size_t i = 0; i < sizeof geometries / sizeof geometries[0] && available(); i++)
+        for (int d = FORWARD; d <= BACKWARD_WEIGHTS; d++)
+            for (int bias = 0; bias < 2; bias++) {
+                struct kernel_case c;
+                struct attrs_conv attrs;
+                make(&c, &attrs, (enum direction)d, &geometries[i], bias);
+                const struct kernel *kernel = case_kernel(ops[d]->name, "vec:winograd");
+                CHECK(case_check(&c, kernel, 2, 3e-5, 1.0));
+                case_check_threads(&c, kernel);
+                case_release(&c);
+            }
+}
+
+/* Constant images and filters: every window sums c * 9 products, which come out nearly exact. */
+static void test_constant(void **state) {
+    (void)state;
+    if (!available())
+        return;
+    const struct geometry g = {2, 32, 32, 10, 10, 0};
+    struct kernel_case c;
+    struct attrs_conv attrs;
+    make(&c, &attrs, FORWARD, &g, false);
+    for (int64_t i = 0; i < 2 * 32 * 100; i++)
+        case_f32(&c, 0)[i] = 0.5F;
+    for (int64_t i = 0; i < 32 * 32 * 9; i++)
+        case_f32(&c, 1)[i] = 0.25F;
+    CHECK(case_run(&c, case_kernel("conv2d", "vec:winograd"), 2));
+    for (int64_t i = 0; i < 2 * 32 * 64; i++)
+        CHECK_NEAR(((float *)c.results[0])[i], 32 * 9 * 0.125, 36 * 1e-5);
+    case_release(&c);
+}
+
+/* A NaN reaches at least the windows that cover it, and no image beside its own. */
+static void test_nan(void **state) {
+    (void)state;
+    if (!available())
+        return;
+    const struct geometry g = {3, 32, 32, 14, 14, 0};
+    struct kernel_case c;
+    struct attrs_conv attrs;
+    make(&c, &attrs, FORWARD, &g, false);
+    case_f32(&c, 0)[(1 * 32 + 5) * 196 + 6 * 14 + 7] = NAN;
+    CHECK(case_run(&c, case_kernel("conv2d", "vec:winograd"), 2));
+    const float *y = c.results[0];
+    for (int64_t n = 0; n < 3; n++)
+        for (int64_t i = 0; i < 12; i++)
+            for (int64_t j = 0; j < 12; j++) {
+                const bool covered = n == 1 && i >= 4 && i <= 6 && j >= 5 && j <= 7;
+                const bool is_nan = isnan(y[(n * 32 + 9) * 144 + i * 12 + j]);
+                CHECK(!covered || is_nan);
+                CHECK(n == 1 || !is_nan);
+            }
+    case_release(&c);
+}
+
+static void test_declines(void **state) {
+    (void)state;
+    struct attrs_conv attrs;
+    struct kernel_case c;
+    static const struct geometry g = {1, 32, 32, 8, 8, 1};
+    const struct kernel *kernel = case_kernel("conv2d", "vec:winograd");
+    make(&c, &attrs, FORWARD, &g, false);
+    attrs.stride[0] = 2;
+    CHECK(!case_run(&c, kernel, 1));
+    attrs.stride[0] = 1;
+    attrs.groups = 2;
+    CHECK(!case_run(&c, kernel, 1));
+    attrs.groups = 1;
+    c.inputs[0].layout = CUPEL_LAYOUT_PLAIN;
+    CHECK(!case_run(&c, kernel, 1));
+    CHECK(c.why != NULL);
+    case_release(&c);
+    static const struct geometry tiny = {1, 32, 32, 3, 3, 0};
+    make(&c, &attrs, FORWARD, &tiny, false);
+    CHECK(!case_run(&c, kernel, 1));
+    case_release(&c);
+}
+
+int main(int argc, char **argv) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_directions),
+                                       cmocka_unit_test(test_constant), cmocka_unit_test(test_nan),
+                                       cmocka_unit_test(test_declines)};
+    return CHECK_MAIN(tests);
+}
