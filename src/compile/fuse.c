@@ -242,7 +242,7 @@ static cupel_status emit_group(struct fuse *f, struct rewrite *rewrite, const st
                               .n_inputs = (uint32_t)n_inputs,
                               .n_outputs = (uint32_t)attrs->n_outputs,
                               .name = name};
-    node.inputs = arena_copy(&c->arena, inputs, (size_t)(n_inputs + 1) * sizeof(*inputs));
+    node.inputs = arena_copy(&c->arena, inputs, (size_t)n_inputs * sizeof(*inputs));
     node.outputs = arena_alloc(&c->arena, (size_t)attrs->n_outputs, sizeof(*node.outputs));
     node.attrs = arena_copy(&c->arena, attrs, sizeof(*attrs));
     struct graph_node *made =
