@@ -14,6 +14,7 @@
 #include <cupel/loader.h>
 #include <cupel/metrics.h>
 #include <cupel/models.h>
+#include <cupel/number.h>
 #include <cupel/op.h>
 #include <cupel/ops.h>
 #include <cupel/parameters.h>
@@ -26,5 +27,6 @@
 #include <cupel/tensor.h>
 #include <cupel/trainer.h>
 #include <cupel/types.h>
+#include <cupel/version.h>
 
 #endif

@@ -64,6 +64,9 @@ CUPEL_API CUPEL_CHECKED cupel_status cupel_job_run(cupel_job *job);
 CUPEL_API cupel_status cupel_job_destroy(cupel_job *job);
 CUPEL_API const char *cupel_job_error(const cupel_job *job);
 CUPEL_API const char *cupel_job_folder(const cupel_job *job);
+/* The folder of the data that the run in `folder` was trained on, as its env.json says; false when it
+ * says nothing. */
+CUPEL_API bool cupel_job_data(const char *folder, char *out, size_t size);
 /* Borrowed. */
 CUPEL_API const cupel_trainer *cupel_job_trainer(const cupel_job *job);
 

@@ -80,10 +80,10 @@ done:
     return status;
 }
 
-cupel_status environment_read_data(char **out, const struct run_folder *folder,
+cupel_status environment_read_data(char **out, const char *folder,
                                    struct cupel_error *error) {
     *out = NULL;
-    char *const path = run_folder_file(folder, RUN_ENVIRONMENT);
+    char *const path = file_join(folder, RUN_ENVIRONMENT);
     if (path == NULL)
         return cupel_fail_memory(error, "a file name", 0);
     cupel_status status = CUPEL_STATUS_OK;

@@ -12,7 +12,7 @@
 cupel_status environment_text(struct json_text *out, cupel_context *context, int threads,
                               const char *data, struct cupel_error *error);
 /* NULL in *out (to be freed with cupel_free) where there is no env.json. */
-cupel_status environment_read_data(char **out, const struct run_folder *folder,
+cupel_status environment_read_data(char **out, const char *folder,
                                    struct cupel_error *error);
 
 #endif

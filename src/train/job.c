@@ -405,7 +405,7 @@ static cupel_status go_on(cupel_job *job, const char *folder, const cupel_job_op
     CUPEL_TRY(read_config(job, options));
     char *data = NULL;
     if (options->data == NULL)
-        CUPEL_TRY(environment_read_data(&data, &job->folder, &job->error));
+        CUPEL_TRY(environment_read_data(&data, folder, &job->error));
     const cupel_status status =
         make_trainer(job, options, options->data != NULL ? options->data : data, true);
     cupel_free(data);
@@ -539,4 +539,15 @@ const char *cupel_job_folder(const cupel_job *job) {
 
 const cupel_trainer *cupel_job_trainer(const cupel_job *job) {
     return job->trainer;
+}
+
+bool cupel_job_data(const char *folder, char *out, size_t size) {
+    char *data = NULL;
+    struct cupel_error ignored = {0};
+    const bool found = environment_read_data(&data, folder, &ignored) == CUPEL_STATUS_OK &&
+                       data != NULL && strlen(data) < size;
+    if (found)
+        snprintf(out, size, "%s", data);
+    cupel_free(data);
+    return found;
 }

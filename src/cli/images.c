@@ -1,0 +1,215 @@
+/*
+ * Reads images by what their path is. Test: tests/score.bats
+ */
+#define _POSIX_C_SOURCE 200809L
+#include "images.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <cupel/image.h>
+
+#include "console.h"
+
+static bool ends_with(const char *text, const char *end) {
+    const size_t a = strlen(text), b = strlen(end);
+    return a >= b && strcmp(text + a - b, end) == 0;
+}
+
+static bool is_png_name(const char *name) {
+    return name[0] != '.' && (ends_with(name, ".png") || ends_with(name, ".PNG"));
+}
+
+static int no_memory(void) {
+    return fail_with(CUPEL_STATUS_OUT_OF_MEMORY, NULL);
+}
+
+void images_close(struct images *images) {
+    cupel_dataset_destroy(images->set);
+    for (size_t i = 0; i < images->n_names; i++)
+        free(images->names[i]);
+    free(images->names);
+    *images = (struct images){0};
+}
+
+char *images_name(const struct images *images, int64_t index, char *buffer, size_t size) {
+    int64_t position = 0;
+    if (images->names != NULL) {
+        snprintf(buffer, size, "%s", images->names[index]);
+    } else {
+        const char *const source = cupel_dataset_source(images->set, index, &position);
+        snprintf(buffer, size, "%s#%lld", source, (long long)position);
+    }
+    return buffer;
+}
+
+static bool add_name(struct images *images, const char *folder, const char *name) {
+    const size_t size = strlen(folder) + strlen(name) + 2;
+    char **const more = realloc(images->names, (images->n_names + 1) * sizeof *more);
+    char *const path = malloc(size);
+    if (more != NULL)
+        images->names = more;
+    if (more == NULL || path == NULL) {
+        free(path);
+        return false;
+    }
+    snprintf(path, size, "%s%s%s", folder, folder[0] == '\0' ? "" : "/", name);
+    images->names[images->n_names++] = path;
+    return true;
+}
+
+static int by_name(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* The names of the folder's PNG files, sorted. */
+static int list_folder(struct images *images, const char *path) {
+    DIR *const listing = opendir(path);
+    const struct dirent *entry;
+    int code = EXIT_FINE;
+    if (listing == NULL) {
+        complain("cannot open the folder %s: %s", path, strerror(errno));
+        return EXIT_IO;
+    }
+    while (code == EXIT_FINE && (entry = readdir(listing)) != NULL)
+        if (is_png_name(entry->d_name) && !add_name(images, path, entry->d_name))
+            code = no_memory();
+    closedir(listing);
+    if (code == EXIT_FINE && images->n_names == 0) {
+        complain("%s holds neither a data set (t10k-images-idx3-ubyte) nor PNG files", path);
+        code = EXIT_DATA;
+    }
+    if (images->n_names > 1)
+        qsort(images->names, images->n_names, sizeof *images->names, by_name);
+    return code;
+}
+
+/* [height, width, from] to [to, height, width]; colours to grey by luminance. */
+static void to_planes(const uint8_t *pixels, int from, int64_t count, int to, uint8_t *out) {
+    for (int64_t i = 0; i < count; i++) {
+        const uint8_t *const p = pixels + i * from;
+        for (int c = 0; c < to; c++)
+            out[c * count + i] = from == to   ? p[c]
+                                 : from == 1 ? p[0]
+                                             : (uint8_t)((299 * p[0] + 587 * p[1] + 114 * p[2] + 500) /
+                                                         1000);
+    }
+}
+
+/* Adds one PNG's pixels at `to`; the first one says how large all are. */
+static int read_png(const char *path, int64_t channels, int64_t size[2], uint8_t **pixels,
+                    size_t index, size_t count) {
+    cupel_image *image;
+    int code = fail_with(cupel_image_read(&image, path),
+                         image == NULL ? NULL : cupel_image_error(image));
+    if (code == EXIT_FINE && index == 0) {
+        size[0] = cupel_image_height(image);
+        size[1] = cupel_image_width(image);
+        *pixels = calloc(count, (size_t)(channels * size[0] * size[1]));
+        if (*pixels == NULL)
+            code = no_memory();
+    }
+    if (code == EXIT_FINE &&
+        (cupel_image_height(image) != size[0] || cupel_image_width(image) != size[1])) {
+        complain("%s is %lld x %lld, and the first image of the folder is %lld x %lld: make them one "
+                 "size",
+                 path, (long long)cupel_image_width(image), (long long)cupel_image_height(image),
+                 (long long)size[1], (long long)size[0]);
+        code = EXIT_DATA;
+    }
+    if (code == EXIT_FINE)
+        to_planes(cupel_image_pixels(image), cupel_image_channels(image), size[0] * size[1],
+                  (int)channels, *pixels + index * (size_t)(channels * size[0] * size[1]));
+    cupel_image_destroy(image);
+    return code;
+}
+
+static int read_pngs(struct images *images, int64_t channels) {
+    int64_t size[2] = {0, 0};
+    uint8_t *pixels = NULL;
+    int code = EXIT_FINE;
+    for (size_t i = 0; i < images->n_names && code == EXIT_FINE; i++)
+        code = read_png(images->names[i], channels, size, &pixels, i, images->n_names);
+    if (code == EXIT_FINE)
+        code = fail_with(cupel_dataset_create(&images->set, (int64_t)images->n_names, channels,
+                                              size[0], size[1], pixels, NULL),
+                         images->set == NULL ? NULL : cupel_dataset_error(images->set));
+    free(pixels);
+    return code;
+}
+
+static bool exists(const char *path) {
+    struct stat info;
+    return stat(path, &info) == 0;
+}
+
+/* The labels that lie beside images: "...-labels-idx1-ubyte[.gz]"; NULL: none. Allocated. */
+static char *labels_beside(const char *path) {
+    static const char from[] = "-images-idx3-ubyte", to[] = "-labels-idx1-ubyte";
+    const char *place = strstr(path, from);
+    for (const char *next = place; next != NULL; next = strstr(next + 1, from))
+        place = next; /* the last one: folders may have such names too */
+    if (place == NULL)
+        return NULL;
+    char *const labels = malloc(strlen(path) + 1);
+    if (labels == NULL)
+        return NULL;
+    memcpy(labels, path, strlen(path) + 1);
+    memcpy(labels + (place - path), to, sizeof to - 1);
+    if (exists(labels))
+        return labels;
+    free(labels);
+    return NULL;
+}
+
+static int read_idx(struct images *images, const char *path) {
+    char *const labels = labels_beside(path);
+    cupel_status status = cupel_dataset_read_idx(&images->set, path, labels);
+    free(labels);
+    if (status == CUPEL_STATUS_MISMATCH) /* of images and labels */
+        status = CUPEL_STATUS_BAD_DATA;
+    return fail_with(status, images->set == NULL ? NULL : cupel_dataset_error(images->set));
+}
+
+static bool holds_data_set(const char *folder) {
+    static const char *const names[] = {"t10k-images-idx3-ubyte", "t10k-images-idx3-ubyte.gz"};
+    for (size_t i = 0; i < 2; i++) {
+        char path[4096];
+        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
+        if (exists(path))
+            return true;
+    }
+    return false;
+}
+
+int images_open(struct images *out, const char *path, int64_t channels) {
+    struct stat info;
+    int code = EXIT_FINE;
+    *out = (struct images){0};
+    if (stat(path, &info) != 0) {
+        complain("cannot read %s: %s", path, strerror(errno));
+        return EXIT_IO;
+    }
+    if (S_ISDIR(info.st_mode) && holds_data_set(path)) {
+        cupel_status status = cupel_dataset_open(&out->set, path, "test");
+        if (status == CUPEL_STATUS_MISMATCH)
+            status = CUPEL_STATUS_BAD_DATA;
+        code = fail_with(status, out->set == NULL ? NULL : cupel_dataset_error(out->set));
+    } else if (S_ISDIR(info.st_mode) || is_png_name(path) || ends_with(path, ".png")) {
+        if (S_ISDIR(info.st_mode))
+            code = list_folder(out, path);
+        else if (!add_name(out, "", path))
+            code = no_memory();
+        if (code == EXIT_FINE)
+            code = read_pngs(out, channels);
+    } else {
+        code = read_idx(out, path);
+    }
+    if (code != EXIT_FINE)
+        images_close(out);
+    return code;
+}

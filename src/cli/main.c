@@ -1,0 +1,82 @@
+/*
+ * The program cupel: finds the command and runs it. It never calls setlocale(), so numbers look the
+ * same everywhere. Test: tests/command_line.bats
+ */
+#define _POSIX_C_SOURCE 200809L
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cupel/version.h>
+
+#include "commands.h"
+
+static int run(const struct arguments *arguments) {
+    switch (arguments->command) {
+    case COMMAND_TRAIN: return command_train(arguments);
+    case COMMAND_SCORE: return command_score(arguments);
+    case COMMAND_EVAL: return command_eval(arguments);
+    case COMMAND_INSPECT: return command_inspect(arguments);
+    case COMMAND_BENCH: return command_bench(arguments);
+    case COMMAND_HELP:
+    case COMMAND_COUNT: break;
+    }
+    return EXIT_OTHER;
+}
+
+static int unknown_command(const char *name) {
+    const char *hint;
+    (void)command_find(name, &hint);
+    if (hint != NULL)
+        complain("there is no command \"%s\"; did you mean cupel %s?", name, hint);
+    else
+        complain("there is no command \"%s\"; cupel help lists them", name);
+    return EXIT_USAGE;
+}
+
+static int help(const struct arguments *arguments) {
+    const char *hint;
+    enum command command = COMMAND_COUNT;
+    if (arguments->n_operands == 1) {
+        command = command_find(arguments->operands[0], &hint);
+        if (command == COMMAND_COUNT)
+            return unknown_command(arguments->operands[0]);
+    }
+    print_help(stdout, command);
+    return EXIT_FINE;
+}
+
+/* A full disk or a closed pipe behind stdout is found out here at the latest. */
+static int flushed(int code) {
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return code;
+    complain("cannot write to stdout");
+    return code == EXIT_FINE ? EXIT_IO : code;
+}
+
+int main(int argc, char **argv) {
+    const char *hint;
+    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+        print_help(argc < 2 ? stderr : stdout, COMMAND_COUNT);
+        return argc < 2 ? EXIT_USAGE : flushed(EXIT_FINE);
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("cupel %s\n", cupel_version());
+        return flushed(EXIT_FINE);
+    }
+    const enum command command = command_find(argv[1], &hint);
+    if (command == COMMAND_COUNT)
+        return unknown_command(argv[1]);
+    struct arguments arguments;
+    int code = EXIT_USAGE;
+    if (arguments_parse(&arguments, command, argc - 2, argv + 2)) {
+        console_set_quiet(arguments_has(&arguments, OPTION_QUIET));
+        if (arguments_has(&arguments, OPTION_HELP))
+            print_help(stdout, command);
+        code = arguments_has(&arguments, OPTION_HELP) ? EXIT_FINE
+               : command == COMMAND_HELP              ? help(&arguments)
+                                                      : run(&arguments);
+    }
+    free(arguments.operands);
+    return flushed(code);
+}

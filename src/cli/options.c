@@ -1,0 +1,315 @@
+/*
+ * The table of options and of commands, and what is made of it. Test: tests/command_line.bats
+ */
+#include "options.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <cupel/number.h>
+
+#include "console.h"
+
+#define IN(command) (1u << COMMAND_##command)
+
+struct row {
+    const char *name;     /* without the dashes */
+    const char *argument; /* NULL: a flag */
+    unsigned commands;
+    const char *key; /* of the recipe */
+    const char *help;
+};
+
+static const struct row rows[OPTION_COUNT] = {
+    [OPTION_DATA] = {"data", "DIR", IN(TRAIN) | IN(EVAL), NULL, "the folder of the data sets"},
+    [OPTION_OUT] = {"out", "PATH", IN(TRAIN) | IN(SCORE), NULL,
+                    "train: the run's folder (runs/NAME-N); score: the CSV file (stdout)"},
+    [OPTION_SEED] = {"seed", "N", IN(TRAIN) | IN(INSPECT) | IN(BENCH), "seed",
+                     "of everything random"},
+    [OPTION_THREADS] = {"threads", "N",
+                        IN(TRAIN) | IN(SCORE) | IN(EVAL) | IN(INSPECT) | IN(BENCH), "threads",
+                        "threads of computation (one for each processor)"},
+    [OPTION_WORKERS] = {"workers", "N", IN(TRAIN) | IN(BENCH), "workers",
+                        "threads that prepare batches"},
+    [OPTION_EPOCHS] = {"epochs", "N", IN(TRAIN), "train.epochs", "passes over the images"},
+    [OPTION_BATCH] = {"batch", "N", IN(TRAIN) | IN(INSPECT) | IN(BENCH), "train.batch",
+                      "images a step"},
+    [OPTION_LR] = {"lr", "X", IN(TRAIN), "train.learning_rate", "step size of the optimiser"},
+    [OPTION_PLAN] = {"plan", "HOW", IN(TRAIN) | IN(INSPECT) | IN(BENCH), "plan",
+                     "how kernels are chosen: estimate or measure"},
+    [OPTION_PLAN_FILE] = {"plan-file", "FILE", IN(TRAIN) | IN(SCORE), NULL,
+                          "a plan.json to follow"},
+    [OPTION_SET] = {"set", "KEY=VALUE", IN(TRAIN) | IN(INSPECT) | IN(BENCH), NULL,
+                    "any key of the recipe; again and again"},
+    [OPTION_FORCE] = {"force", NULL, IN(TRAIN), NULL, "replace the run that the folder holds"},
+    [OPTION_RESUME] = {"resume", "RUN", IN(TRAIN), NULL, "go on with a run that was stopped"},
+    [OPTION_REPLAN] = {"replan", NULL, IN(TRAIN), NULL,
+                       "resume although the plan does not fit: the bits change"},
+    [OPTION_DRY_RUN] = {"dry-run", NULL, IN(TRAIN), NULL, "check and compile, train nothing"},
+    [OPTION_WEIGHTS] = {"weights", "WHICH", IN(SCORE) | IN(EVAL), NULL,
+                        "of a run: best or last (best)"},
+    [OPTION_SAMPLES] = {"samples", "K", IN(SCORE) | IN(EVAL), NULL,
+                        "noise samples a score is the mean of"},
+    [OPTION_TOP] = {"top", "N", IN(SCORE), NULL, "images at each end of the sheet (20)"},
+    [OPTION_SHEET] = {"sheet", "FILE", IN(SCORE), NULL,
+                      "a PNG of the most normal and most anomalous images"},
+    [OPTION_STEPS] = {"steps", "N", IN(BENCH), NULL, "steps to time (20)"},
+    [OPTION_PRECISION] = {"precision", "TYPE", IN(BENCH), "precision",
+                          "of the arithmetic: fp32 or bf16"},
+    [OPTION_JSON] = {"json", NULL, IN(TRAIN) | IN(EVAL) | IN(BENCH), NULL,
+                     "results as JSON on stdout"},
+    [OPTION_QUIET] = {"quiet", NULL, IN(TRAIN) | IN(SCORE) | IN(EVAL) | IN(BENCH), NULL,
+                      "no progress on stderr"},
+    [OPTION_HELP] = {"help", NULL,
+                     IN(TRAIN) | IN(SCORE) | IN(EVAL) | IN(INSPECT) | IN(BENCH) | IN(HELP), NULL,
+                     "this text"},
+};
+
+struct command_row {
+    const char *name, *operands, *help;
+    size_t least, most; /* operands */
+    const char *also;   /* names people try, between spaces */
+};
+
+static const struct command_row commands[COMMAND_COUNT] = {
+    [COMMAND_TRAIN] = {"train", "RECIPE | --resume RUN", "train the network of a recipe", 0, 1,
+                       " fit run learn start "},
+    [COMMAND_SCORE] = {"score", "RUN|WEIGHTS PATH...",
+                       "how anomalous images are (IDX files, PNG files, folders), as CSV", 2,
+                       MOST_OPERANDS, " predict infer detect classify test apply "},
+    [COMMAND_EVAL] = {"eval", "RUN", "judge a run on its test images, beside plain baselines", 1, 1,
+                      " evaluate validate metrics benchmark-scores "},
+    [COMMAND_INSPECT] = {"inspect", "RECIPE",
+                         "the compiled training step: order, kernels, layouts, memory", 1, 1,
+                         " show summary print describe info "},
+    [COMMAND_BENCH] = {"bench", "step conv-vae|mlp-vae", "time the training step", 2, 2,
+                       " time speed benchmark profile "},
+    [COMMAND_HELP] = {"help", "[COMMAND]", "this text, or a command's", 0, 1, " usage man "},
+};
+
+const char *option_name(enum option option) {
+    return rows[option].name;
+}
+
+const char *option_key(enum option option) {
+    return rows[option].key;
+}
+
+const char *command_name(enum command command) {
+    return commands[command].name;
+}
+
+/* --- finding --- */
+
+/* Levenshtein's distance; long words are cut, which only makes them unlike. */
+static int distance(const char *a, const char *b) {
+    enum { MOST = 32 };
+    int row[MOST + 1];
+    int width = 0;
+    while (width < MOST && b[width] != '\0')
+        width++;
+    for (int j = 0; j <= width; j++)
+        row[j] = j;
+    for (int i = 0; i < MOST && a[i] != '\0'; i++) {
+        int corner = row[0];
+        row[0] = i + 1;
+        for (int j = 0; j < width; j++) {
+            const int changed = corner + (a[i] != b[j]);
+            corner = row[j + 1];
+            const int inserted = (row[j] < row[j + 1] ? row[j] : row[j + 1]) + 1;
+            row[j + 1] = changed < inserted ? changed : inserted;
+        }
+    }
+    return row[width];
+}
+
+static bool has_word(const char *words, const char *word) {
+    const size_t length = strlen(word);
+    for (const char *at = words; (at = strstr(at, word)) != NULL; at++)
+        if (at[-1] == ' ' && at[length] == ' ')
+            return true;
+    return false;
+}
+
+enum command command_find(const char *name, const char **hint) {
+    int least = 3; /* farther than two letters is another word */
+    *hint = NULL;
+    for (int i = 0; i < COMMAND_COUNT; i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return (enum command)i;
+    for (int i = 0; i < COMMAND_COUNT; i++) {
+        if (name[0] != '\0' && strchr(name, ' ') == NULL && has_word(commands[i].also + 0, name)) {
+            *hint = commands[i].name;
+            return COMMAND_COUNT;
+        }
+        const int far = distance(name, commands[i].name);
+        if (far < least) {
+            least = far;
+            *hint = commands[i].name;
+        }
+    }
+    return COMMAND_COUNT;
+}
+
+/* --- parsing --- */
+
+static bool complain_unknown(enum command command, const char *name) {
+    const char *near = NULL;
+    int least = 3;
+    for (int i = 0; i < OPTION_COUNT; i++) {
+        const int far = distance(name, rows[i].name);
+        if ((rows[i].commands >> command & 1) && far < least) {
+            least = far;
+            near = rows[i].name;
+        }
+    }
+    if (near != NULL)
+        complain("cupel %s has no option --%s; did you mean --%s?", commands[command].name, name,
+                 near);
+    else
+        complain("cupel %s has no option --%s; see cupel help %s", commands[command].name, name,
+                 commands[command].name);
+    return false;
+}
+
+static bool find_option(enum command command, const char *name, size_t length,
+                        enum option *option) {
+    for (int i = 0; i < OPTION_COUNT; i++)
+        if ((rows[i].commands >> command & 1) && strlen(rows[i].name) == length &&
+            strncmp(rows[i].name, name, length) == 0) {
+            *option = (enum option)i;
+            return true;
+        }
+    return false;
+}
+
+static bool take(struct arguments *arguments, enum option option, const char *value) {
+    if (option == OPTION_SET) {
+        if (arguments->n_sets == MOST_SETS) {
+            complain("more than %d --set options", (int)MOST_SETS);
+            return false;
+        }
+        arguments->sets[arguments->n_sets++] = value;
+    } else if (arguments->values[option] != NULL && rows[option].argument != NULL) {
+        complain("--%s is given twice", rows[option].name);
+        return false;
+    }
+    arguments->values[option] = value;
+    return true;
+}
+
+/* argv[*at] begins with two dashes. */
+static bool parse_option(struct arguments *arguments, int argc, char **argv, int *at) {
+    const char *const name = argv[*at] + 2;
+    const size_t length = strcspn(name, "=");
+    enum option option;
+    if (!find_option(arguments->command, name, length, &option)) {
+        char word[64];
+        snprintf(word, sizeof word, "%.*s", (int)(length < 60 ? length : 60), name);
+        return complain_unknown(arguments->command, word);
+    }
+    const char *value = name[length] == '=' ? name + length + 1 : NULL;
+    if (rows[option].argument == NULL) {
+        if (value != NULL) {
+            complain("--%s takes no value", rows[option].name);
+            return false;
+        }
+        return take(arguments, option, "");
+    }
+    if (value == NULL) {
+        if (*at + 1 >= argc) {
+            complain("--%s needs a value: --%s %s", rows[option].name, rows[option].name,
+                     rows[option].argument);
+            return false;
+        }
+        value = argv[++*at];
+    }
+    return take(arguments, option, value);
+}
+
+static bool check_operands(const struct arguments *arguments) {
+    const struct command_row *const row = &commands[arguments->command];
+    const bool resume = arguments_has(arguments, OPTION_RESUME);
+    if (arguments_has(arguments, OPTION_HELP))
+        return true;
+    const bool train_alone = arguments->command == COMMAND_TRAIN && !resume;
+    const size_t least = train_alone ? 1 : row->least;
+    if (arguments->n_operands >= least && arguments->n_operands <= row->most)
+        return true;
+    complain("usage: cupel %s %s [options]; see cupel help %s", row->name, row->operands,
+             row->name);
+    return false;
+}
+
+bool arguments_parse(struct arguments *arguments, enum command command, int argc, char **argv) {
+    *arguments = (struct arguments){.command = command};
+    arguments->operands = calloc((size_t)argc + 1, sizeof *arguments->operands);
+    if (arguments->operands == NULL) {
+        complain("memory was refused");
+        return false;
+    }
+    bool options = true;
+    for (int i = 0; i < argc; i++) {
+        if (options && strcmp(argv[i], "--") == 0) {
+            options = false;
+        } else if (options && strcmp(argv[i], "-h") == 0) {
+            arguments->values[OPTION_HELP] = "";
+        } else if (options && strncmp(argv[i], "--", 2) == 0) {
+            if (!parse_option(arguments, argc, argv, &i))
+                return false;
+        } else if (options && argv[i][0] == '-' && argv[i][1] != '\0') {
+            complain("%s is no option; long options begin with two dashes, see cupel help %s",
+                     argv[i], commands[command].name);
+            return false;
+        } else {
+            arguments->operands[arguments->n_operands++] = argv[i];
+        }
+    }
+    return check_operands(arguments);
+}
+
+bool arguments_whole(const struct arguments *arguments, enum option option, int64_t least,
+                     int64_t most, int64_t initial, int64_t *out) {
+    const char *const text = arguments->values[option];
+    *out = initial;
+    if (text == NULL)
+        return true;
+    if (cupel_number_parse_whole(text, out) && *out >= least && *out <= most)
+        return true;
+    complain("--%s %s: give a whole number from %lld to %lld", rows[option].name, text,
+             (long long)least, (long long)most);
+    return false;
+}
+
+/* --- help --- */
+
+static void print_program_help(FILE *stream) {
+    fputs("cupel trains image models and finds out what they are really made of.\n\n"
+          "usage: cupel COMMAND [options]\n\n",
+          stream);
+    for (int i = 0; i < COMMAND_COUNT; i++)
+        fprintf(stream, "  %-8s %-24s %s\n", commands[i].name, commands[i].operands,
+                commands[i].help);
+    fputs("\n  cupel --version\n\n"
+          "Exit codes: 0 fine, 1 failure, 2 usage, 3 bad data, 4 input or output, 5 device or plan,\n"
+          "6 diverged, 7 gate failed, 130/143/129 stopped by a signal (state saved).\n",
+          stream);
+}
+
+void print_help(FILE *stream, enum command command) {
+    if (command == COMMAND_COUNT) {
+        print_program_help(stream);
+        return;
+    }
+    fprintf(stream, "usage: cupel %s %s [options]\n\n%s\n\n", commands[command].name,
+            commands[command].operands, commands[command].help);
+    for (int i = 0; i < OPTION_COUNT; i++) {
+        char left[48];
+        if (!(rows[i].commands >> command & 1))
+            continue;
+        snprintf(left, sizeof left, "--%s%s%s", rows[i].name, rows[i].argument == NULL ? "" : " ",
+                 rows[i].argument == NULL ? "" : rows[i].argument);
+        fprintf(stream, "  %-18s %s%s%s\n", left, rows[i].help,
+                rows[i].key == NULL ? "" : "; recipe: ", rows[i].key == NULL ? "" : rows[i].key);
+    }
+}

@@ -1,0 +1,82 @@
+/*
+ * The options of all commands: one table makes the parser, --help, and the mapping to recipe keys.
+ * Test: tests/command_line.bats
+ */
+#ifndef CUPEL_CLI_OPTIONS_H
+#define CUPEL_CLI_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum command {
+    COMMAND_TRAIN = 0,
+    COMMAND_SCORE,
+    COMMAND_EVAL,
+    COMMAND_INSPECT,
+    COMMAND_BENCH,
+    COMMAND_HELP,
+    COMMAND_COUNT
+};
+
+enum option {
+    OPTION_DATA = 0,
+    OPTION_OUT,
+    OPTION_SEED,
+    OPTION_THREADS,
+    OPTION_WORKERS,
+    OPTION_EPOCHS,
+    OPTION_BATCH,
+    OPTION_LR,
+    OPTION_PLAN,
+    OPTION_PLAN_FILE,
+    OPTION_SET,
+    OPTION_FORCE,
+    OPTION_RESUME,
+    OPTION_REPLAN,
+    OPTION_DRY_RUN,
+    OPTION_WEIGHTS,
+    OPTION_SAMPLES,
+    OPTION_TOP,
+    OPTION_SHEET,
+    OPTION_STEPS,
+    OPTION_PRECISION,
+    OPTION_JSON,
+    OPTION_QUIET,
+    OPTION_HELP,
+    OPTION_COUNT
+};
+
+enum { MOST_SETS = 64, MOST_OPERANDS = 4096 };
+
+/* What a command line says. Strings are borrowed from argv. */
+struct arguments {
+    enum command command;
+    const char *values[OPTION_COUNT]; /* NULL: not given; flags: "" */
+    const char *sets[MOST_SETS];      /* --set, each in its turn */
+    size_t n_sets;
+    const char **operands;
+    size_t n_operands;
+};
+
+/* Parses argv behind the command. false: the complaint has been printed. The operands are allocated
+ * (free()). */
+bool arguments_parse(struct arguments *arguments, enum command command, int argc, char **argv);
+static inline bool arguments_has(const struct arguments *arguments, enum option option) {
+    return arguments->values[option] != NULL;
+}
+/* A whole number within a range, `initial` when it was not given; false: complained. */
+bool arguments_whole(const struct arguments *arguments, enum option option, int64_t least,
+                     int64_t most, int64_t initial, int64_t *out);
+
+const char *option_name(enum option option);
+/* The recipe key that the option sets; NULL: none. */
+const char *option_key(enum option option);
+
+/* The command of that name; with a near miss the hint. COMMAND_COUNT: none. */
+enum command command_find(const char *name, const char **hint);
+const char *command_name(enum command command);
+void print_help(FILE *stream, enum command command); /* COMMAND_COUNT: of the program */
+
+#endif
