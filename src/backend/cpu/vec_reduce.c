@@ -22,14 +22,22 @@ static double fold_sum(const float *lanes) {
     return wide[0];
 }
 
+/* Adds `steps` times LANES floats to the lanes, four at a time first: a quarter of the roundings. */
+static void add_steps(float *restrict lanes, const float *restrict in, int64_t steps) {
+    for (; steps >= 4; steps -= 4, in += 4 * LANES)
+        for (int k = 0; k < LANES; k++)
+            lanes[k] += (in[k] + in[LANES + k]) + (in[2 * LANES + k] + in[3 * LANES + k]);
+    for (; steps > 0; steps--, in += LANES)
+        for (int k = 0; k < LANES; k++)
+            lanes[k] += in[k];
+}
+
 static double row_sum(const float *in, int64_t n) {
     double total = 0;
     while (n >= LANES) {
         const int64_t run = (n < RUN ? n : RUN) / LANES * LANES;
         float lanes[LANES] = {0};
-        for (int64_t i = 0; i < run; i += LANES)
-            for (int k = 0; k < LANES; k++)
-                lanes[k] += in[i + k];
+        add_steps(lanes, in, run / LANES);
         total += fold_sum(lanes);
         in += run;
         n -= run;
@@ -73,9 +81,7 @@ static void narrow_sum(double *acc, const float *in, int64_t rows, int64_t n) {
         int64_t steps = (rows - r) / together;
         steps = steps < RUN_ROWS ? steps : RUN_ROWS;
         float lanes[LANES] = {0};
-        for (int64_t s = 0; s < steps; s++)
-            for (int k = 0; k < LANES; k++)
-                lanes[k] += in[(r * n) + s * LANES + k];
+        add_steps(lanes, in + r * n, steps);
         for (int64_t k = 0; k < LANES; k++)
             acc[k % n] += (double)lanes[k];
         r += steps * together;
