@@ -90,10 +90,15 @@ cupel_status choose_kernel(struct compile *c, const struct graph_node *node, boo
             continue;
         CUPEL_TRY(try_kernel(c, node, &request, kernel, out));
     }
-    if (*out && c->options->plan && !c->reference && !recorded)
-        return plan_record(c->options->plan, key, c->name, node->name, node->op->name,
-                           (*out)->kernel, c->error);
-    return CUPEL_STATUS_OK;
+    if (!*out || !c->options->plan || c->reference || recorded)
+        return CUPEL_STATUS_OK;
+    const cupel_status status = plan_record(c->options->plan, key, c->name, node->name,
+                                            node->op->name, (*out)->kernel, c->error);
+    if (status != CUPEL_STATUS_OK) {
+        drop_kernel_plan(*out);
+        *out = NULL;
+    }
+    return status;
 }
 
 /* --- layouts --- */

@@ -165,17 +165,23 @@ static void destroy(struct backend *backend) {
     cupel_free(backend);
 }
 
-struct backend *forms_create(void) {
+struct backend *forms_try_create(void) {
     struct backend *const backend = cupel_alloc(1, sizeof *backend);
+    if (backend != NULL)
+        *backend = (struct backend){.name = "forms",
+                                    .allocate = backend_host_allocate,
+                                    .release = backend_host_release,
+                                    .write = backend_host_write,
+                                    .read = backend_host_read,
+                                    .kernels = kernels,
+                                    .channel_block = 1,
+                                    .execute = backend_execute_in_order,
+                                    .destroy = destroy};
+    return backend;
+}
+
+struct backend *forms_create(void) {
+    struct backend *const backend = forms_try_create();
     CHECK(backend != NULL);
-    *backend = (struct backend){.name = "forms",
-                                .allocate = backend_host_allocate,
-                                .release = backend_host_release,
-                                .write = backend_host_write,
-                                .read = backend_host_read,
-                                .kernels = kernels,
-                                .channel_block = 1,
-                                .execute = backend_execute_in_order,
-                                .destroy = destroy};
     return backend;
 }

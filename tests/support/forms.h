@@ -8,8 +8,9 @@
 
 #include "backend/backend.h"
 
-/* Destroyed by its context. */
+/* Destroyed by its context. try: NULL when memory is refused. */
 struct backend *forms_create(void);
+struct backend *forms_try_create(void);
 /* How often weights were brought into a form, and back, in this process. */
 uint64_t forms_packs(void);
 uint64_t forms_unpacks(void);
