@@ -32,9 +32,10 @@ struct node {
     bool in_place; /* output k in the memory the op allows */
 };
 
+/* One thread is timed by its own clock, which other programs disturb less. */
 static double now(void) {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(threads == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 

@@ -1,7 +1,7 @@
 /*
  * The loops behind vec_chain.h: one line an operation, vectorised by the compiler. NaN rules are
- * those of the ops: comparisons are written so that a NaN falls through to the result. Test:
- * tests/test_kernels_chain.c
+ * those of the ops: comparisons are written so that a NaN falls through to the result.
+ * Test: tests/test_kernels_chain.c
  */
 #include "backend/cpu/vec_chain.h"
 

@@ -1,6 +1,6 @@
 /*
- * Philox4x32-10 over many counters at once, and what is made of its bits. Test:
- * tests/test_kernels_random.c
+ * Philox4x32-10 over many counters at once, and what is made of its bits.
+ * Test: tests/test_kernels_random.c
  */
 #ifndef CUPEL_VEC_RANDOM_H
 #define CUPEL_VEC_RANDOM_H

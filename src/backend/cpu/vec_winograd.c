@@ -230,15 +230,19 @@ static void result(const struct winograd_image *image, const float *in, int64_t 
             m[j] = columns[j][i];
         result_line(m, line);
         float *to = pixels + ((y + i) * image->w + x) * WINOGRAD_BLOCK;
-        if (width == 4) {
+        if (width == 4 && (uintptr_t)to % sizeof(vector) == 0) {
             FULLY_UNROLLED
             for (int j = 0; j < 4; j++)
-                _mm512_storeu_ps(to + j * WINOGRAD_BLOCK, add(line[j], more));
+                _mm512_stream_ps(to + j * WINOGRAD_BLOCK, add(line[j], more));
         } else {
             for (int j = 0; j < width; j++)
                 _mm512_storeu_ps(to + j * WINOGRAD_BLOCK, add(line[j], more));
         }
     }
+}
+
+static void drain(void) {
+    _mm_sfence();
 }
 
 static void product2(const float *v, const float *u, int64_t blocks, float *m) {
@@ -355,6 +359,7 @@ const struct vec_winograd_table CUPEL_VEC(vec_winograd) = {
     .result = result,
     .product = product,
     .accumulate = accumulate,
+    .drain = drain,
 };
 
 #else

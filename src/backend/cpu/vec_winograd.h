@@ -36,6 +36,8 @@ struct vec_winograd_table {
     /* 36 values per channel to 4x4 pixels plus bias (may be NULL), cut at the image's edge. */
     void (*result)(const struct winograd_image *image, const float *in, int64_t stride,
                    const float *bias, int64_t y, int64_t x, float *pixels);
+    /* result() writes past the caches; this makes its pixels visible to other threads. */
+    void (*drain)(void);
     /* m[14][16 * width] = v [blocks][14][16] times u [16 * blocks][16 * width], width 1 or 2. */
     void (*product)(const float *v, const float *u, int64_t blocks, int width, float *m);
     /* d[i * d_stride + o] += sum over k of v[k * v_stride + i] z[k * z_stride + o],

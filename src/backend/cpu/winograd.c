@@ -150,21 +150,39 @@ static void run_blocks(void *context, int64_t begin, int64_t end, int thread) {
         const int64_t n = shape->tiles - first < tiles ? shape->tiles - first : tiles;
         const int64_t groups = (n + WINOGRAD_GROUP - 1) / WINOGRAD_GROUP;
         read_tiles(run, first, n, v);
+        const int64_t next = first + n;
+        struct winograd_ahead ahead = {
+            .image = &shape->from,
+            .pixels = run->from,
+            .blocks = shape->from_blocks,
+            .n_blocks = shape->from_blocks,
+            .margin = {shape->padding[0], shape->padding[1]},
+            .side = 6,
+            .tile = next,
+            .end = block + 1 == end              ? next
+                   : next + tiles < shape->tiles ? next + tiles
+                                                 : shape->tiles,
+        };
+        const int64_t products = WINOGRAD_PLANES * groups * ((shape->to_blocks + 1) / 2);
+        const int64_t rows = tiles * shape->from_blocks * 6 / products + 1;
         for (int64_t pair = 0; pair * 2 < shape->to_blocks; pair++) {
             const int width = width_of(s, pair);
             const int64_t plane_floats =
                 shape->from_blocks * WINOGRAD_BLOCK * WINOGRAD_BLOCK * width;
             const float *filters = run->filters + pair_offset(s, pair);
             for (int64_t p = 0; p < WINOGRAD_PLANES; p++)
-                for (int64_t g = 0; g < groups; g++)
+                for (int64_t g = 0; g < groups; g++) {
+                    winograd_look_ahead(shape, &ahead, rows);
                     shape->table->product(
                         v + p * s->v_stride +
                             g * shape->from_blocks * WINOGRAD_GROUP * WINOGRAD_BLOCK,
                         filters + p * plane_floats, shape->from_blocks, width,
                         m + p * s->m_stride + g * WINOGRAD_GROUP * WINOGRAD_BLOCK * width);
+                }
             write_tiles(run, first, n, pair, m);
         }
     }
+    shape->table->drain();
 }
 
 static cupel_status run_winograd(const struct kernel_plan *plan, const struct kernel_call *call) {

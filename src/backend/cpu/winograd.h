@@ -28,4 +28,19 @@ struct winograd_shape winograd_shape_of(const cupel_desc *from, const cupel_desc
                                         const int64_t padding[2]);
 struct winograd_tile winograd_tile_at(const struct winograd_shape *shape, int64_t tile);
 
+/* Asks for pixels of later tiles while the processor multiplies: a few rows at each call. */
+struct winograd_ahead {
+    const struct winograd_image *image;
+    const float *pixels;
+    int64_t blocks, first_block, n_blocks; /* of an image; those that are wanted */
+    int64_t margin[2];                     /* from the tile's first pixel up and left */
+    int side;                              /* pixels: 6 or 4 */
+    int64_t tile, end;                     /* tiles that are left */
+    int64_t block;
+    int row;
+};
+
+void winograd_look_ahead(const struct winograd_shape *shape, struct winograd_ahead *ahead,
+                         int64_t rows);
+
 #endif

@@ -56,3 +56,31 @@ struct winograd_tile winograd_tile_at(const struct winograd_shape *shape, int64_
     return (struct winograd_tile){
         .image = above / shape->rows, .y = above % shape->rows * 4, .x = column * 4};
 }
+
+/* The left columns of a tile are the right ones of the tile before: only the last four are new. */
+void winograd_look_ahead(const struct winograd_shape *shape, struct winograd_ahead *ahead,
+                         int64_t rows) {
+    for (; rows > 0 && ahead->tile < ahead->end; rows--) {
+        const struct winograd_tile tile = winograd_tile_at(shape, ahead->tile);
+        const int64_t y = tile.y - ahead->margin[0] + ahead->row;
+        const int64_t x = tile.x - ahead->margin[1] + ahead->side - 4;
+        if (y >= 0 && y < ahead->image->h) {
+            const float *line =
+                ahead->pixels + (((tile.image * ahead->blocks + ahead->first_block + ahead->block) *
+                                      ahead->image->h +
+                                  y) *
+                                     ahead->image->w +
+                                 x) *
+                                    WINOGRAD_BLOCK;
+            for (int i = 0; i < 4; i++)
+                __builtin_prefetch(line + i * WINOGRAD_BLOCK, 0, 2);
+        }
+        if (++ahead->row == ahead->side) {
+            ahead->row = 0;
+            if (++ahead->block == ahead->n_blocks) {
+                ahead->block = 0;
+                ahead->tile++;
+            }
+        }
+    }
+}

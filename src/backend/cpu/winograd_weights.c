@@ -134,13 +134,39 @@ static void run_task(const struct weights_run *run, const struct task *task, flo
         transform(run, task, first, n, v, z, with_bias ? bias : NULL);
         for (int64_t c = 0; c < task->n_to && with_bias; c++)
             bias_sums[c] += (double)bias[c];
+        const int64_t next = first + n, most = next + TILES < end ? next + TILES : end;
+        struct winograd_ahead pixels = {
+            .image = &shape->from,
+            .pixels = run->from,
+            .blocks = shape->from_blocks,
+            .first_block = task->from / WINOGRAD_BLOCK,
+            .n_blocks = task->n_from / WINOGRAD_BLOCK,
+            .margin = {shape->padding[0], shape->padding[1]},
+            .side = 6,
+            .tile = next,
+            .end = most,
+        };
+        struct winograd_ahead gradients = {
+            .image = &shape->to,
+            .pixels = run->to,
+            .blocks = shape->to_blocks,
+            .first_block = task->to / WINOGRAD_BLOCK,
+            .n_blocks = task->n_to / WINOGRAD_BLOCK,
+            .side = 4,
+            .tile = next,
+            .end = most,
+        };
+        const int64_t steps = WINOGRAD_PLANES * (task->n_from / WINOGRAD_ROWS);
         for (int64_t p = 0; p < WINOGRAD_PLANES; p++)
-            for (int64_t i = 0; i < task->n_from; i += WINOGRAD_ROWS)
+            for (int64_t i = 0; i < task->n_from; i += WINOGRAD_ROWS) {
+                winograd_look_ahead(shape, &pixels, TILES * pixels.n_blocks * 6 / steps + 1);
+                winograd_look_ahead(shape, &gradients, TILES * gradients.n_blocks * 4 / steps + 1);
                 for (int64_t o = 0; o < task->n_to; o += 2 * WINOGRAD_BLOCK)
                     shape->table->accumulate(
                         v + p * s->v_stride + i, task->n_from, z + p * s->z_stride + o, task->n_to,
                         n, task->n_to - o > WINOGRAD_BLOCK ? 2 : 1,
                         task->sums + (p * task->n_from + i) * task->n_to + o, task->n_to);
+            }
     }
 }
 

@@ -2,8 +2,8 @@
  * Convolution by oneDNN: forward, backward data and backward weights, direct and Winograd.
  * Activations come in the layouts the program chose. Weights are plain in the program; where the
  * primitive wants a form of its own, that form is declared as a pack, so that it is made once and
- * not at each run. Kernels that are only the library's reference code are declined. Test:
- * tests/test_kernels_conv.c
+ * not at each run. Kernels that are only the library's reference code are declined.
+ * Test: tests/test_kernels_conv.c
  */
 #include <string.h>
 

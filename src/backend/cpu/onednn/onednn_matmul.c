@@ -1,8 +1,8 @@
 /*
  * Matrix products by oneDNN. Operands are plain; a transposed operand is the same memory with its
  * last two strides exchanged, leading axes of extent 1 broadcast. Leading axes of a are folded into
- * its rows where b has none, so that one large product replaces many small ones. Test:
- * tests/test_kernels_matmul.c
+ * its rows where b has none, so that one large product replaces many small ones.
+ * Test: tests/test_kernels_matmul.c
  */
 #include <string.h>
 
