@@ -1,5 +1,5 @@
-/* Data sets (src/data/dataset.c, src/data/dataset_idx.c): every operation against hand-made sets.
- */
+/* Data sets (src/data/dataset.c, src/data/dataset_idx.c): every operation against hand-made
+ * sets. */
 #include "support/drill.h"
 
 #include "cupel/dataset.h"

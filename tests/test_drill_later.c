@@ -197,8 +197,7 @@ static void dbnn_step(struct life *life, int step, const cupel_tensors *golden, 
     compare_scalar(train, "loss", golden_get(golden, "dbnn/losses"), (size_t)step, tolerance);
 }
 
-/* --- b: two networks, loss tables, attacked images
- * -------------------------------------------------- */
+/* --- b: two networks, loss tables, attacked images -------------------------------------------- */
 enum { PAIR_BATCH = 4, PAIR_SAMPLES = 12, PAIR_CLASSES = 3, PAIR_IMAGE = 3 * 6 * 6 };
 enum { PAIR_TRAIN, PAIR_ATTACK };
 static const int pair_batches[STEPS][PAIR_BATCH] = {{0, 1, 2, 3}, {2, 3, 4, 5}, {4, 0, 6, 7}};
@@ -357,8 +356,7 @@ static void pair_finish(struct life *life, const cupel_tensors *golden, double t
     }
 }
 
-/* --- c: activation maps at an inner node
- * ---------------------------------------------------------- */
+/* --- c: activation maps at an inner node ------------------------------------------------------ */
 enum { CAM_BATCH = 5, CAM_EXTENT = 8 };
 enum { CAM_TRAIN, CAM_EXPLAIN };
 
@@ -412,8 +410,7 @@ static void gradcam_step(struct life *life, int step, const cupel_tensors *golde
                  tolerance);
 }
 
-/* --- d: a smaller last batch
- * ------------------------------------------------------------------------ */
+/* --- d: a smaller last batch ------------------------------------------------------------------ */
 enum { TAIL_IN = 10, TAIL_EVALUATION = 3 };
 enum { TAIL_FULL, TAIL_LAST, TAIL_EVALUATE };
 static const int tail_batches[STEPS] = {8, 8, 5};
@@ -466,8 +463,7 @@ static void tail_finish(struct life *life, const cupel_tensors *golden, double t
     golden_compare_output(evaluate, "logits", golden_get(golden, "tail/evaluation"), tolerance);
 }
 
-/* --- lives
- * ------------------------------------------------------------------------------------------ */
+/* --- lives ------------------------------------------------------------------------------------ */
 static const struct drill drills[] = {
     {"dbnn", dbnn_open, dbnn_step, NULL},
     {"pair", pair_open, pair_step, pair_finish},

@@ -1,5 +1,5 @@
-/* Files (src/base/file.c): whole reads with a limit, writes that happen or do not, every failure.
- */
+/* Files (src/base/file.c): whole reads with a limit, writes that happen or do not, every
+ * failure. */
 #define _GNU_SOURCE
 #include "support/check.h"
 

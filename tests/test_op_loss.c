@@ -7,8 +7,8 @@
 
 enum { ROWS = 4, CLASSES = 3 };
 
-/* torch.nn.functional.cross_entropy(logits, labels, reduction='none') in float64, and (1 - p^.7) /
- * .7 */
+/* torch.nn.functional.cross_entropy(logits, labels, reduction='none') in float64, and
+ * (1 - p^.7) / .7 */
 static const double LOGITS[] = {1, 2, 3, -1, 0, 1, 1000, 0, -1000, 0, 0, 0};
 static const double LABELS[] = {0, 2, 1, 1};
 static const double CROSS_ENTROPY[] = {2.4076059644443806, 0.4076059644443804, 1000.0,

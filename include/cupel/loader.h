@@ -30,8 +30,8 @@ typedef struct cupel_sample {
 } cupel_sample;
 
 /* Changes one image, f32 [channels, height, width] in [0, 1], in place. Called by worker threads,
- * by several at once. A failing status stops the loader: that batch and all later ones return it.
- */
+ * by several at once. A failing status stops the loader: that batch and all later ones return
+ * it. */
 typedef cupel_status (*cupel_transform)(void *user, const cupel_sample *sample, float *image);
 
 enum { CUPEL_MAX_WORKERS = 16 };

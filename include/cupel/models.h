@@ -42,8 +42,8 @@ typedef struct cupel_vae {
 } cupel_vae;
 
 /* Declares encoder.* and decoder.* in the current scope; the nodes are poisoned on an error. The
- * sample is the random node "encoder.noise". rng: cupel_rng_inputs(), or zeroed with mean_latent.
- */
+ * sample is the random node "encoder.noise". rng: cupel_rng_inputs(), or zeroed with
+ * mean_latent. */
 CUPEL_API cupel_vae cupel_vae_build(cupel_node images, const cupel_vae_options *options,
                                     cupel_rng rng);
 /* The decoder alone, on the same parameters: latents [N, latents] to images of that shape, whose

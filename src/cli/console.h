@@ -1,6 +1,6 @@
 /*
- * Talking to the user: complaints, progress, and numbers, all on stderr. Test:
- * tests/command_line.bats
+ * Talking to the user: complaints, progress, and numbers, all on stderr.
+ * Test: tests/command_line.bats
  */
 #ifndef CUPEL_CLI_CONSOLE_H
 #define CUPEL_CLI_CONSOLE_H

@@ -1,7 +1,7 @@
 /*
  * Pass roots: every output has memory of its own, so one that is an input, a constant, a variable,
- * a result of the prologue, or the same value as another output is copied. Test:
- * tests/test_pass_pack.c
+ * a result of the prologue, or the same value as another output is copied.
+ * Test: tests/test_pass_pack.c
  */
 #include "base/memory.h"
 #include "compile/compile_internal.h"

@@ -2,8 +2,8 @@
  * The loader: a ring of slots, each with memory for one batch, made once. Batch number t (counted
  * over all epochs) lives in slot t mod slots. Workers take the numbers in order, so the batch that
  * a slot gets and the rows it holds are decided under the lock; only the copying and the transforms
- * happen outside it. Hence nothing a batch holds depends on who filled it. Test:
- * tests/test_loader.c, which also runs under ThreadSanitizer.
+ * happen outside it. Hence nothing a batch holds depends on who filled it.
+ * Test: tests/test_loader.c, which also runs under ThreadSanitizer.
  */
 #define _GNU_SOURCE
 #include "cupel/loader.h"

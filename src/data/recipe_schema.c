@@ -1,7 +1,7 @@
 /*
  * The schema of recipes: one table, from which reading, checking, help and documentation all take
- * what they know. A new key is a new row (keys of one section stand together). Test:
- * tests/test_recipe.c
+ * what they know. A new key is a new row (keys of one section stand together).
+ * Test: tests/test_recipe.c
  */
 #define _POSIX_C_SOURCE 200809L /* strnlen */
 #include <string.h>

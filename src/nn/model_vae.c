@@ -1,7 +1,7 @@
 /*
  * What the variational autoencoders share: the latent distribution, its sample, the two terms of
- * the bound, and the loss. The networks are in model_conv_vae.c and model_mlp_vae.c. Test:
- * tests/test_models.c
+ * the bound, and the loss. The networks are in model_conv_vae.c and model_mlp_vae.c.
+ * Test: tests/test_models.c
  */
 #include "nn/model_internal.h"
 

@@ -1,10 +1,13 @@
 /*
  * batch_norm_backward: the gradients of batch_norm_train, whose statistics depend on the batch.
  *
- *   inputs x, gamma, mean, var (biased, of the batch), dy;  r = 1/sqrt(var + epsilon), xhat = (x -
- * mean) r dbeta = sum dy,  dgamma = sum dy xhat, dx = gamma r (dy - dbeta / M - xhat dgamma / M)
- * (sums over the M elements of a channel) No adjoint: second-order gradients are not offered. NaN:
- * propagates to its whole channel. Test: tests/test_op_norm.c
+ *   inputs x, gamma, mean, var (biased, of the batch), dy
+ *   r = 1/sqrt(var + epsilon),  xhat = (x - mean) r
+ *   dbeta = sum dy,  dgamma = sum dy xhat,
+ *   dx = gamma r (dy - dbeta / M - xhat dgamma / M)      (sums over the M elements of a channel)
+ *   No adjoint: second-order gradients are not offered.
+ * NaN: propagates to its whole channel.
+ * Test: tests/test_op_norm.c
  */
 #include "op/op_builders.h"
 

@@ -3,9 +3,11 @@
  *
  *   M = elements per channel, mean = 1/M sum x, var = 1/M sum (x - mean)^2 (biased)
  *   xhat = (x - mean) / sqrt(var + epsilon),  y = gamma xhat + beta;  outputs y, mean [C], var [C]
- *   dx, dgamma, dbeta = batch_norm_backward(x, gamma, mean, var, dy). Outputs 1 and 2 are for
- * running statistics: a gradient through them is refused by name. Ioffe and Szegedy 2015. NaN:
- * propagates to its whole channel. Test: tests/test_op_norm.c
+ *   dx, dgamma, dbeta = batch_norm_backward(x, gamma, mean, var, dy).
+ * Outputs 1 and 2 are for running statistics: a gradient through them is refused by name. Ioffe and
+ * Szegedy 2015.
+ * NaN: propagates to its whole channel.
+ * Test: tests/test_op_norm.c
  */
 #include "op/op_builders.h"
 

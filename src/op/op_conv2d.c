@@ -1,10 +1,11 @@
 /*
  * conv2d: cross-correlation of images with a bank of filters, as in PyTorch.
  *
- *   y[n,o,i,j] = bias[o] + sum over c,p,q of w[o,c,p,q] x[n, g C/G + c, s i + d p - pad, s j + d q
- * - pad] with G groups, g = the group of o, stride s, dilation d, and zeros outside the image. dx =
- * conv2d_backward_data(dy, w), dw and dbias = conv2d_backward_weights(x, dy): the three ops are
- *   each other's adjoints.
+ *   y[n,o,i,j] = bias[o] +
+ *       sum over c,p,q of w[o,c,p,q] x[n, g C/G + c, s i + d p - pad, s j + d q - pad]
+ *   with G groups, g = the group of o, stride s, dilation d, and zeros outside the image.
+ *   dx = conv2d_backward_data(dy, w), dw and dbias = conv2d_backward_weights(x, dy):
+ *   the three ops are each other's adjoints.
  * NaN: propagates to every window it lies in.
  * Test: tests/test_op_conv.c
  */

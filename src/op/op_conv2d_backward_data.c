@@ -2,11 +2,13 @@
  * conv2d_backward_data: the gradient of a convolution with respect to its images, which is also the
  * transposed convolution (the builder cupel_conv_transpose2d is here).
  *
- *   dx = A_w^T dy where conv2d(x, w) = A_w x;  inputs dy [N,O,OH,OW], w [O,C/G,KH,KW], output
- *   dx [N,C,H,W] with H, W from the attributes (several extents give the same OH, OW under a
- * stride). Adjoints, from <g, A_w^T dy> = <A_w g, dy>:  d dy = conv2d(g, w),  dw =
- * conv2d_backward_weights(g, dy). NaN: propagates to every position its window covers. Test:
- * tests/test_op_conv.c
+ *   dx = A_w^T dy where conv2d(x, w) = A_w x;  inputs dy [N,O,OH,OW], w [O,C/G,KH,KW],
+ *   output dx [N,C,H,W] with H, W from the attributes (several extents give the same OH, OW under a
+ *   stride).
+ *   Adjoints, from <g, A_w^T dy> = <A_w g, dy>:
+ *   d dy = conv2d(g, w),  dw = conv2d_backward_weights(g, dy).
+ * NaN: propagates to every position its window covers.
+ * Test: tests/test_op_conv.c
  */
 #include "op/op_builders.h"
 

@@ -2,9 +2,10 @@
  * dropout: sets each element to 0 with probability p and scales the others so that the mean stays.
  *
  *   u = uniform of (seed, stream, step, row, element);  y = u >= p ? x / (1 - p) : 0
- *   dx = dropout(dy) of the same stream, seed, step and rows: the mask is drawn again, never
- * stored. NaN: propagates where it is kept; a dropped element takes no part. Test:
- * tests/test_op_random.c
+ *   dx = dropout(dy) of the same stream, seed, step and rows:
+ *   the mask is drawn again, never stored.
+ * NaN: propagates where it is kept; a dropped element takes no part.
+ * Test: tests/test_op_random.c
  */
 #include "op/op_builders.h"
 

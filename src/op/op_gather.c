@@ -4,8 +4,9 @@
  *
  *   d table = scatter_add of dy's rows: an index that occurs twice gets both
  * An index input must be bounded by the table's rows (cupel_input_index), which is checked when the
- * graph is built; its values are checked when they are written, never in kernels. NaN: moved. Test:
- * tests/test_op_index.c
+ * graph is built; its values are checked when they are written, never in kernels.
+ * NaN: moved.
+ * Test: tests/test_op_index.c
  */
 #include "op/op_internal.h"
 

@@ -207,8 +207,8 @@ bool index_within(cupel_node index, int64_t extent, const char *op) {
     if (cupel_node_desc(index) == NULL)
         return true; /* poisoned: whoever appends the node sees it */
     const struct graph_node *node = graph_node_at(index.graph, index.id);
-    /* Moves of one operand leave values as they are; padding would add 0, which is always within.
-     */
+    /* Moves of one operand leave values as they are; padding would add 0, which is always
+     * within. */
     while (node->n_inputs == 1 && node->op->nan_rule == CUPEL_NAN_MOVES)
         node = graph_node_at(index.graph, node->inputs[0].node);
     if (node->op != &op_input || (node->index_bound > 0 && node->index_bound <= extent))

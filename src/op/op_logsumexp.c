@@ -1,10 +1,11 @@
 /*
- * logsumexp: y = ln of the sum of e^x over the axes, computed as m + ln sum e^(x - m), m the
- * largest element.
+ * logsumexp: y = ln of the sum of e^x over the axes, computed as m + ln sum e^(x - m),
+ * m the largest element.
  *
  *   dx = dy e^(x - y)
  * NaN: propagates. All -inf gives -inf (and a NaN gradient: the function has none there), any +inf
- * gives +inf. Test: tests/test_op_reduce.c
+ * gives +inf.
+ * Test: tests/test_op_reduce.c
  */
 #include "op/op_internal.h"
 

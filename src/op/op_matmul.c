@@ -1,11 +1,13 @@
 /*
- * matmul: products of matrices, [.., M, K] x [.., K, N] = [.., M, N]; leading
- * axes broadcast, and either operand may be taken transposed.
+ * matmul: products of matrices, [.., M, K] x [.., K, N] = [.., M, N]; leading axes broadcast, and
+ * either operand may be taken transposed.
  *
  *   C = A' B',  A' = A or A^T,  B' = B or B^T  (transposes of the last two axes)
- *   dA' = dC B'^T,  dB' = A'^T dC; a gradient of a transposed operand is the transposed product,
- * and axes along which an operand was broadcast are summed. NaN: propagates (every element of the
- * row or column it stands in). Test: tests/test_op_matmul.c
+ *   dA' = dC B'^T,  dB' = A'^T dC;
+ *   a gradient of a transposed operand is the transposed product, and axes along which an operand
+ *   was broadcast are summed.
+ * NaN: propagates (every element of the row or column it stands in).
+ * Test: tests/test_op_matmul.c
  */
 #include "op/op_internal.h"
 

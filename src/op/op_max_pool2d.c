@@ -2,9 +2,10 @@
  * max_pool2d: the largest value under each window; padding is minus infinity.
  *
  *   y[n,c,i,j] = max over p,q of x[n, c, s i + p - pad, s j + q - pad]
- *   dx = max_pool2d_backward(x, dy): the first maximum of each window (row by row) gets its
- * gradient. NaN: counts as the maximum, so it propagates to every window it lies in. Test:
- * tests/test_op_pool.c
+ *   dx = max_pool2d_backward(x, dy):
+ *   the first maximum of each window (row by row) gets its gradient.
+ * NaN: counts as the maximum, so it propagates to every window it lies in.
+ * Test: tests/test_op_pool.c
  */
 #include "op/op_builders.h"
 

@@ -2,10 +2,12 @@
  * sample_normal: standard normal numbers that are a pure function of (seed, stream, step, row,
  * element).
  *
- *   stream = hash of the node's scoped name; row i of the result is drawn under rows[i]; element e
- * of a row comes from Philox block e / 4 and Box-Muller (base/rng.h has the exact map from bits to
- * numbers) No operand is differentiable. The shared rules of the random ops are here. NaN: has no
- * real operands. Test: tests/test_op_random.c
+ *   stream = hash of the node's scoped name; row i of the result is drawn under rows[i];
+ *   element e of a row comes from Philox block e / 4 and Box-Muller
+ *   (base/rng.h has the exact map from bits to numbers)
+ * No operand is differentiable. The shared rules of the random ops are here.
+ * NaN: has no real operands.
+ * Test: tests/test_op_random.c
  */
 #include "op/op_builders.h"
 

@@ -1,7 +1,9 @@
 /*
  * sample_uniform: numbers uniform in (0, 1), a pure function of (seed, stream, step, row, element);
- * sample_normal has the map. Each is an odd multiple of 2^-24, so it is exact in f32 and never 0
- * or 1. No operand is differentiable. NaN: has no real operands. Test: tests/test_op_random.c
+ * sample_normal has the map. Each is an odd multiple of 2^-24, so it is exact in f32 and never
+ * 0 or 1. No operand is differentiable.
+ * NaN: has no real operands.
+ * Test: tests/test_op_random.c
  */
 #include "op/op_builders.h"
 

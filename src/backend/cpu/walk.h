@@ -19,8 +19,8 @@ struct walk {
     int64_t strides[WALK_MAX_OPERANDS][WALK_MAX_RANK]; /* in elements */
 };
 
-/* False when an operand does not broadcast to `over`, or lies in a layout that `over` cannot walk.
- */
+/* False when an operand does not broadcast to `over`, or lies in a layout that `over` cannot
+ * walk. */
 bool walk_make(struct walk *out, const cupel_desc *over, int n, const cupel_desc *operands);
 
 /* The walk's dense operand: its strides are those of contiguous memory. */

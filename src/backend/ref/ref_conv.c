@@ -77,8 +77,8 @@ static double dot_row(const double *diff_dst, const double *src, const struct ru
 
 enum direction { FORWARD, BACKWARD_DATA, BACKWARD_WEIGHTS };
 
-/* All that one filter o does to one image: planes of C/groups channels of src against one of dst.
- */
+/* All that one filter o does to one image: planes of C/groups channels of src against one of
+ * dst. */
 static void filter_image(const struct geometry *g, enum direction direction, double *src,
                          double *weights, double *dst) {
     const struct attrs_conv *attrs = g->attrs;

@@ -1,7 +1,7 @@
 /*
  * Elementwise reference kernels: one function of a double per op, applied under broadcasting.
- * Output 0 may be input 0: each element is read before it is written, and never after. Test:
- * tests/test_op_elementwise.c
+ * Output 0 may be input 0: each element is read before it is written, and never after.
+ * Test: tests/test_op_elementwise.c
  */
 #include <math.h>
 #include <string.h>

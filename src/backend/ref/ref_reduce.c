@@ -1,8 +1,8 @@
 /*
  * Reference reductions: an outer walk over the axes that stay, and for each of its elements an
  * inner walk over the reduced ones, so that a reduction is a function of one inner walk. Softmax
- * and its kin work on lines along one axis. All sums are in double, in row-major order. Test:
- * tests/test_op_reduce.c
+ * and its kin work on lines along one axis. All sums are in double, in row-major order.
+ * Test: tests/test_op_reduce.c
  */
 #include <math.h>
 

@@ -19,8 +19,8 @@ static dnnl_engine_t the_engine;
 static char the_version[32];
 static pthread_once_t engine_once = PTHREAD_ONCE_INIT;
 
-/* The library looks at the processor once, so CUPEL_ISA must be handed on before the first engine.
- */
+/* The library looks at the processor once, so CUPEL_ISA must be handed on before the first
+ * engine. */
 static void create_engine(void) {
 #if DNNL_VERSION_MAJOR == 2 && (defined(__x86_64__) || defined(__i386__))
     if (cpu_isa() == CPU_ISA_BASELINE)
