@@ -147,6 +147,17 @@ static bool append_elbo(struct json_text *text, const char *prefix, bool has,
     return fine;
 }
 
+/* With a width that does not depend on the value: the state records how long the file is, and two
+ * runs that differ in nothing but their speed have the same state. */
+static bool append_clock(struct json_text *text, const char *key, double value) {
+    char number[NUMBER_TEXT_SIZE], padded[NUMBER_TEXT_SIZE];
+    const double most = 999999999.0;
+    number_format_fixed(number, !(value > 0) ? 0 : value < most ? value : most, 3);
+    snprintf(padded, sizeof padded, "%13s", number);
+    return json_append(text, ", \"") && json_append(text, key) && json_append(text, "\": ") &&
+           json_append(text, padded);
+}
+
 /* One line of metrics.jsonl. The last two keys, and no others, depend on the clock. */
 static cupel_status write_metrics(cupel_job *job, const cupel_epoch_result *epoch,
                                   const cupel_progress *progress) {
@@ -159,8 +170,8 @@ static cupel_status write_metrics(cupel_job *job, const cupel_epoch_result *epoc
         append_elbo(&text, "held_out", epoch->has_held_out, &epoch->held_out) &&
         append_number(&text, "threshold", epoch->threshold) && json_append(&text, ", \"best\": ") &&
         json_append(&text, epoch->best ? "true" : "false") &&
-        append_number(&text, "seconds", progress->seconds) &&
-        append_number(&text, "images_per_s", progress->images_per_s) && json_append(&text, "}\n");
+        append_clock(&text, "seconds", progress->seconds) &&
+        append_clock(&text, "images_per_s", progress->images_per_s) && json_append(&text, "}\n");
     cupel_status status =
         fine ? run_folder_append(&job->folder, RUN_METRICS, text.bytes, &job->metrics_bytes,
                                  &job->error)

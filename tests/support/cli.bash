@@ -1,0 +1,36 @@
+# Shared by the *.bats files: the program, a tiny training run, and the files two runs must share.
+# Test: the files that load it.
+: "${CUPEL:?set CUPEL to the program}" "${CUPEL_SOURCE_DIR:?}"
+RECIPES=$CUPEL_SOURCE_DIR/recipes/vae-anomaly
+SAMPLE=$RECIPES/sample
+TINY=$CUPEL_SOURCE_DIR/tests/support/tiny.yaml
+bats_require_minimum_version 1.5.0
+
+tiny() { # FOLDER [option...]: trains quietly
+    local out=$1
+    shift
+    "$CUPEL" train "$TINY" --data "$RECIPES" --out "$out" --quiet "$@"
+}
+
+# metrics.jsonl without what depends on the clock.
+timeless() {
+    sed 's/, "seconds": .*//' "$1/metrics.jsonl"
+}
+
+same_run() { # A B
+    for file in state last best; do
+        cmp "$1/$file.safetensors" "$2/$file.safetensors" || return 1
+    done
+    [ "$(timeless "$1")" = "$(timeless "$2")" ] || { echo "metrics.jsonl differ"; return 1; }
+}
+
+fails_with() { # CODE COMMAND...: runs it, checks the exit code; stderr is in $output
+    local want=$1
+    shift
+    run "$@"
+    [ "$status" -eq "$want" ] || { echo "exit code $status, not $want: $output"; return 1; }
+}
+
+says() { # TEXT: the output holds it
+    case $output in *"$1"*) ;; *) echo "\"$1\" is not in: $output"; return 1 ;; esac
+}

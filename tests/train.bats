@@ -1,0 +1,250 @@
+# cupel train as a user runs it: the files it leaves, bits that repeat, kills, signals, bad input.
+
+load support/cli.bash
+
+setup_file() {
+    export RUN=$BATS_FILE_TMPDIR/run
+    tiny "$RUN" --set train.checkpoint_steps=1 || return 1
+}
+
+@test "a run leaves its files, and says where" {
+    run --separate-stderr "$CUPEL" train "$TINY" --data "$RECIPES" --out "$BATS_TEST_TMPDIR/a"
+    [ "$status" -eq 0 ]
+    [ "$output" = "$BATS_TEST_TMPDIR/a" ]
+    for file in config.yaml plan.json env.json metrics.jsonl state.safetensors last.safetensors \
+        best.safetensors log.txt; do
+        [ -s "$BATS_TEST_TMPDIR/a/$file" ]
+    done
+    [ "$(ls -A "$BATS_TEST_TMPDIR/a" | wc -l)" -eq 8 ]
+    [ "$(wc -l <"$BATS_TEST_TMPDIR/a/metrics.jsonl")" -eq 3 ]
+}
+
+@test "without --out the folder is runs/NAME-N" {
+    cd "$BATS_TEST_TMPDIR"
+    for number in 1 2; do
+        run --separate-stderr "$CUPEL" train "$TINY" --data "$RECIPES" --epochs 1 --quiet
+        [ "$status" -eq 0 ]
+        [ "$output" = "runs/tiny-$number" ]
+        [ -s "runs/tiny-$number/state.safetensors" ]
+    done
+}
+
+@test "two runs are the same bytes, also with three workers" {
+    tiny "$BATS_TEST_TMPDIR/b" --set train.checkpoint_steps=1
+    same_run "$RUN" "$BATS_TEST_TMPDIR/b"
+    tiny "$BATS_TEST_TMPDIR/c" --set train.checkpoint_steps=1 --workers 3
+    same_run "$RUN" "$BATS_TEST_TMPDIR/c"
+}
+
+@test "another seed gives other bytes" {
+    tiny "$BATS_TEST_TMPDIR/s" --seed 7
+    ! cmp -s "$RUN/last.safetensors" "$BATS_TEST_TMPDIR/s/last.safetensors"
+}
+
+@test "without oneDNN one and two compute threads give the same bytes" {
+    export CUPEL_DISABLE=onednn
+    tiny "$BATS_TEST_TMPDIR/one"
+    tiny "$BATS_TEST_TMPDIR/two" --threads 2
+    same_run "$BATS_TEST_TMPDIR/one" "$BATS_TEST_TMPDIR/two"
+}
+
+@test "the resolved recipe repeats the run" {
+    "$CUPEL" train "$RUN/config.yaml" --data "$RECIPES" --out "$BATS_TEST_TMPDIR/again" --quiet
+    same_run "$RUN" "$BATS_TEST_TMPDIR/again"
+}
+
+@test "a German locale changes nothing" {
+    LC_ALL=de_DE.UTF-8 tiny "$BATS_TEST_TMPDIR/de" --set train.checkpoint_steps=1
+    same_run "$RUN" "$BATS_TEST_TMPDIR/de"
+    ! grep -q '[0-9],[0-9]' "$BATS_TEST_TMPDIR/de/metrics.jsonl"
+}
+
+# Trains in the background, from the beginning or on; $! is the program itself.
+start_or_go_on() { # FOLDER
+    if [ -e "$1/config.yaml" ]; then
+        "$CUPEL" train --resume "$1" --data "$RECIPES" --quiet >/dev/null 2>&1 3>&- &
+    else
+        "$CUPEL" train "$TINY" --data "$RECIPES" --set train.checkpoint_steps=1 --out "$1" --force \
+            --quiet >/dev/null 2>&1 3>&- &
+    fi
+}
+
+finish() { # FOLDER
+    start_or_go_on "$1"
+    wait $!
+}
+
+@test "killed with kill -9 again and again and resumed: the same bytes" {
+    local run=$BATS_TEST_TMPDIR/killed kills=0 delay
+    for delay in 0.02 0.04 0.06 0.08 0.1 0.05; do
+        start_or_go_on "$run"
+        local child=$!
+        sleep "$delay"
+        kill -9 "$child" 2>/dev/null && kills=$((kills + 1))
+        wait "$child" 2>/dev/null || true
+    done
+    finish "$run"
+    [ "$kills" -gt 0 ]
+    same_run "$RUN" "$run"
+    [ -z "$(find "$run" -name '.*.tmp-*')" ]
+}
+
+@test "killed in the middle of an epoch and resumed: the same bytes" {
+    local run=$BATS_TEST_TMPDIR/cut tries
+    for tries in $(seq 20); do
+        rm -rf "$run"
+        start_or_go_on "$run"
+        local child=$!
+        until [ -e "$run/state.safetensors" ] || ! kill -0 "$child" 2>/dev/null; do :; done
+        kill -9 "$child" 2>/dev/null || true
+        wait "$child" 2>/dev/null || true
+        grep -q '"cupel.batch":"[1-5]"' "$run/state.safetensors" && break
+    done
+    grep -q '"cupel.batch":"[1-5]"' "$run/state.safetensors"
+    finish "$run"
+    same_run "$RUN" "$run"
+}
+
+signal_test() { # NAME CODE
+    local run=$BATS_TEST_TMPDIR/signal code=0
+    # Far more epochs than the test waits for.
+    "$CUPEL" train "$TINY" --data "$RECIPES" --epochs 100000 --out "$run" --quiet \
+        2>"$BATS_TEST_TMPDIR/err" 3>&- &
+    local child=$!
+    for _ in $(seq 400); do
+        [ -e "$run/best.safetensors" ] && break
+        sleep 0.01
+    done
+    kill "-$1" "$child"
+    wait "$child" || code=$?
+    [ "$code" -eq "$2" ] || { echo "exit code $code, not $2"; return 1; }
+    grep -q "cupel train --resume $run" "$BATS_TEST_TMPDIR/err"
+    local done
+    done=$(wc -l <"$run/metrics.jsonl")
+    "$CUPEL" train --resume "$run" --epochs $((done + 1)) --quiet
+    [ "$(wc -l <"$run/metrics.jsonl")" -eq $((done + 1)) ]
+}
+
+@test "SIGINT saves, says how to resume, and exits with 130" { signal_test INT 130; }
+@test "SIGTERM saves, says how to resume, and exits with 143" { signal_test TERM 143; }
+@test "SIGHUP saves, says how to resume, and exits with 129" { signal_test HUP 129; }
+
+@test "a finished run can be resumed with more epochs, and equals one that had them from the start" {
+    cp -r "$RUN" "$BATS_TEST_TMPDIR/more"
+    "$CUPEL" train --resume "$BATS_TEST_TMPDIR/more" --epochs 4 --quiet
+    tiny "$BATS_TEST_TMPDIR/four" --set train.checkpoint_steps=1 --epochs 4
+    same_run "$BATS_TEST_TMPDIR/more" "$BATS_TEST_TMPDIR/four"
+}
+
+@test "state.safetensors with config.yaml is enough to resume" {
+    local bare=$BATS_TEST_TMPDIR/bare whole=$BATS_TEST_TMPDIR/whole
+    mkdir "$bare"
+    cp "$RUN/state.safetensors" "$RUN/config.yaml" "$bare"
+    "$CUPEL" train --resume "$bare" --data "$RECIPES" --epochs 4 --quiet
+    cp -r "$RUN" "$whole"
+    "$CUPEL" train --resume "$whole" --epochs 4 --quiet
+    cmp "$bare/last.safetensors" "$whole/last.safetensors"
+    [ "$(timeless "$bare")" = "$(timeless "$whole" | tail -n 1)" ]
+}
+
+@test "an existing run is refused, and replaced by --force" {
+    fails_with 2 tiny "$RUN"
+    says "--resume"
+    says "--force"
+    cp -r "$RUN" "$BATS_TEST_TMPDIR/old"
+    echo keep >"$BATS_TEST_TMPDIR/old/notes.txt"
+    tiny "$BATS_TEST_TMPDIR/old" --force --set train.checkpoint_steps=1
+    same_run "$RUN" "$BATS_TEST_TMPDIR/old"
+    [ "$(cat "$BATS_TEST_TMPDIR/old/notes.txt")" = keep ]
+}
+
+@test "a folder in use by another process is refused" {
+    local run=$BATS_TEST_TMPDIR/locked
+    cp -r "$RUN" "$run"
+    flock -x "$run" sleep 3 3>&- &
+    local child=$!
+    sleep 0.3
+    fails_with 1 "$CUPEL" train --resume "$run" --epochs 4
+    says "in use"
+    kill "$child" 2>/dev/null || true
+    wait "$child" 2>/dev/null || true
+}
+
+@test "--dry-run checks everything and writes nothing" {
+    cd "$BATS_TEST_TMPDIR"
+    run "$CUPEL" train "$TINY" --data "$RECIPES" --dry-run
+    [ "$status" -eq 0 ]
+    [ -z "$(ls -A)" ]
+}
+
+@test "--json prints a line an epoch" {
+    run --separate-stderr "$CUPEL" train "$TINY" --data "$RECIPES" --out "$BATS_TEST_TMPDIR/j" --json --quiet
+    [ "$status" -eq 0 ]
+    [ "${#lines[@]}" -eq 3 ]
+    says '"held_out_elbo": '
+}
+
+@test "a plan of other threads is refused by name, and --replan goes on" {
+    local run=$BATS_TEST_TMPDIR/plan
+    cp -r "$RUN" "$run"
+    fails_with 5 "$CUPEL" train --resume "$run" --epochs 4 --threads 2
+    says "threads"
+    sed -i 's/"instruction_set": "[^"]*"/"instruction_set": "abacus"/' "$run/plan.json"
+    fails_with 5 "$CUPEL" train --resume "$run" --epochs 4
+    says "instruction_set"
+    says "abacus"
+    "$CUPEL" train --resume "$run" --epochs 4 --replan --quiet
+    [ "$(wc -l <"$run/metrics.jsonl")" -eq 4 ]
+}
+
+@test "bad recipes: exit code 3, the key and the nearest one named" {
+    printf 'train:\n  epocs: 3\n' >"$BATS_TEST_TMPDIR/r.yaml"
+    fails_with 3 "$CUPEL" train "$BATS_TEST_TMPDIR/r.yaml"
+    says "train.epochs"
+    printf 'train:\n  epochs: 0\n' >"$BATS_TEST_TMPDIR/r.yaml"
+    fails_with 3 "$CUPEL" train "$BATS_TEST_TMPDIR/r.yaml"
+    fails_with 4 "$CUPEL" train "$BATS_TEST_TMPDIR/none.yaml"
+    fails_with 2 "$CUPEL" train "$TINY" --epochs 0
+    fails_with 2 "$CUPEL" train "$TINY" --set train.epocs=3
+    fails_with 2 "$CUPEL" train
+}
+
+@test "bad data: exit codes, and no folder is made" {
+    local out=$BATS_TEST_TMPDIR/none
+    fails_with 4 "$CUPEL" train "$TINY" --data "$BATS_TEST_TMPDIR" --out "$out"
+    fails_with 3 "$CUPEL" train "$TINY" --data "$RECIPES" --out "$out" --set data.limit=10
+    says "train.batch"
+    fails_with 3 "$CUPEL" train "$TINY" --data "$RECIPES" --out "$out" --set model.image=32
+    fails_with 3 "$CUPEL" train "$TINY" --data "$RECIPES" --out "$out" --set data.normal_classes=77
+    fails_with 3 "$CUPEL" train "$TINY" --data "$RECIPES" --out "$out" --set data.held_out=5000
+    mkdir "$BATS_TEST_TMPDIR/bad"
+    cp "$SAMPLE"/train-labels* "$BATS_TEST_TMPDIR/bad"
+    head -c 100000 "$SAMPLE/train-images-idx3-ubyte.gz" \
+        >"$BATS_TEST_TMPDIR/bad/train-images-idx3-ubyte.gz"
+    fails_with 3 "$CUPEL" train "$TINY" --data "$BATS_TEST_TMPDIR/bad" --out "$out"
+    [ ! -e "$out" ]
+}
+
+@test "a loss that is not finite: exit code 6, the node named, the last good state kept" {
+    local run=$BATS_TEST_TMPDIR/nan
+    fails_with 6 tiny "$run" --epochs 50 --set train.optimizer=sgd --lr 10 \
+        --set train.momentum=0.99
+    says "node '"
+    [ -z "$(find "$run" -name '.*.tmp-*')" ]
+}
+
+@test "a disk that is full: exit code 4, and the old files stay whole" {
+    [ "$(id -u)" -eq 0 ] || return 0
+    local disk=$BATS_TEST_TMPDIR/disk
+    mkdir "$disk"
+    mount -t tmpfs -o size=3m tmpfs "$disk" 2>/dev/null || return 0
+    fails_with 4 tiny "$disk/run" || { umount "$disk"; return 1; }
+    local left
+    left=$(find "$disk" -name '.*.tmp-*')
+    umount "$disk"
+    [ -z "$left" ]
+}
+
+@test "a folder that cannot be written: exit code 4" {
+    fails_with 4 tiny /proc/none/run
+}
