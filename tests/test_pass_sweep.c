@@ -430,6 +430,48 @@ static void test_gradients_side_by_side(void **state) {
     net_close(&net);
 }
 
+/* Networks of any widths: every bucket in one piece, in an arena not much larger than it must
+ * be. */
+static void test_random_networks(void **state) {
+    (void)state;
+    enum { NETWORKS = 30 };
+    const cupel_optimizer optimizer = cupel_optimizer_defaults(CUPEL_ADAM);
+    uint64_t random = 1;
+    for (int n = 0; n < NETWORKS; n++) {
+        check_context("network %d", n);
+        struct net net = net_open(CUPEL_TYPE_F32, 3, NULL);
+        cupel_node h = cupel_input(net.graph, "x", CUPEL_TYPE_REAL, CUPEL_SHAPE(8, 20));
+        const int layers = 2 + n % 7;
+        for (int i = 0; i < layers; i++) {
+            random = random * 6364136223846793005u + 1442695040888963407u;
+            char name[24];
+            snprintf(name, sizeof name, "layer%d", i);
+            h = cupel_tanh(cupel_layer_dense(h, name, 1 + (int64_t)(random >> 33) % 300, NULL));
+        }
+        const cupel_node rate =
+            cupel_input(net.graph, "rate", CUPEL_TYPE_REAL, cupel_shape_scalar());
+        const cupel_node loss = cupel_reduce_mean(cupel_square(h), CUPEL_ALL_AXES, false);
+        cupel_optimizer_minimize(net.graph, "optimizer", &optimizer, rate, loss, "");
+        compile_net(&net, 1);
+        const struct program_draft *draft = &net.program->draft;
+        check_no_overlap(draft);
+        CHECK((double)draft->arena_bytes <= 1.05 * (double)draft->live_bytes);
+        int parts = count_steps(&net, "adam_update");
+        for (uint32_t t = 0; t < draft->n_steps; t++) {
+            if (draft->steps[t].view.op != &op_sweep)
+                continue;
+            const struct exec_buffer *gradients[SWEEP_MAX_PARTS];
+            const int in_bucket = gradients_of(draft, &draft->steps[t], gradients);
+            for (int p = 1; p < in_bucket; p++)
+                CHECK_U64(gradients[p]->offset,
+                          gradients[p - 1]->offset + aligned(gradients[p - 1]->bytes));
+            parts += in_bucket;
+        }
+        CHECK_I64(parts, 2 * layers);
+        net_close(&net);
+    }
+}
+
 /* A gradient that is an output lies in the binding, one that serves two parameters lies once, one
  * that is an input stays there, one that is read after the sweep lives on: the others close
  * ranks. */
@@ -564,6 +606,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_split),
         cmocka_unit_test(test_same_bits),
         cmocka_unit_test(test_gradients_side_by_side),
+        cmocka_unit_test(test_random_networks),
         cmocka_unit_test(test_gradients_elsewhere),
         cmocka_unit_test(test_gradient_is_a_parameter),
         cmocka_unit_test(test_guard_comes_first),
