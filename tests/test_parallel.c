@@ -175,6 +175,32 @@ static void test_denormals_are_zero_inside_only(void **state) {
 #endif
 }
 
+/* Threads of the pool that libraries use keep the state between begin and end. */
+static void test_pool_flushes(void **state) {
+    (void)state;
+#if defined(__SSE2__)
+    for (int threads = 1; threads <= 3; threads++) {
+        parallel_pool_fp_begin(threads);
+        parallel_pool_fp_begin(threads); /* a run within a run */
+        CHECK(half_of_smallest() == 0.0F);
+        parallel_pool_fp_end(threads);
+        CHECK(half_of_smallest() == 0.0F);
+        atomic_int flushed = 0, kept = 0;
+#if !defined(__SANITIZE_THREAD__)
+#pragma omp parallel num_threads(threads)
+        if (half_of_smallest() == 0.0F)
+            atomic_fetch_add(&flushed, 1);
+        CHECK_I64(flushed, threads);
+#endif
+        parallel_pool_fp_end(threads);
+#pragma omp parallel num_threads(threads)
+        if (half_of_smallest() == 0x1p-127F)
+            atomic_fetch_add(&kept, 1);
+        CHECK_I64(kept, threads);
+    }
+#endif
+}
+
 static void test_rounding_of_the_caller_survives(void **state) {
     (void)state;
     atomic_int flushed = 0;
@@ -271,6 +297,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_results_are_visible),
         cmocka_unit_test(test_nested),
         cmocka_unit_test(test_denormals_are_zero_inside_only),
+        cmocka_unit_test(test_pool_flushes),
         cmocka_unit_test(test_rounding_of_the_caller_survives),
         cmocka_unit_test(test_library_threads),
         cmocka_unit_test(test_processors_follow_affinity),

@@ -94,7 +94,7 @@ cupel_status backend_execute_in_order(struct backend *backend, struct exec_frame
     (void)backend;
     cupel_status status = CUPEL_STATUS_OK;
     frame->failed_step = UINT32_MAX;
-    const unsigned saved = parallel_fp_begin();
+    parallel_pool_fp_begin(frame->threads);
     for (uint32_t i = 0; i < frame->program->n_steps && status == CUPEL_STATUS_OK; i++) {
         if (frame->program->steps[i].prologue && !frame->run_prologue)
             continue;
@@ -104,7 +104,7 @@ cupel_status backend_execute_in_order(struct backend *backend, struct exec_frame
         if (status != CUPEL_STATUS_OK)
             frame->failed_step = i;
     }
-    parallel_fp_end(saved);
+    parallel_pool_fp_end(frame->threads);
     return status;
 }
 

@@ -143,6 +143,45 @@ void parallel_for(int threads, int64_t n, int64_t grain, parallel_body body, voi
         run_pieces(&job);
 }
 
+/* Runs may nest: the outermost begin saves, the outermost end restores. */
+static _Thread_local unsigned pool_saved, pool_depth;
+
+static void thread_fp_begin(void) {
+    if (pool_depth++ == 0)
+        pool_saved = parallel_fp_begin();
+}
+
+static void thread_fp_end(void) {
+    if (pool_depth > 0 && --pool_depth == 0)
+        parallel_fp_end(pool_saved);
+}
+
+#if defined(PLAIN_THREADS)
+
+void parallel_pool_fp_begin(int threads) {
+    (void)threads;
+    thread_fp_begin();
+}
+
+void parallel_pool_fp_end(int threads) {
+    (void)threads;
+    thread_fp_end();
+}
+
+#else
+
+void parallel_pool_fp_begin(int threads) {
+#pragma omp parallel num_threads(threads < 1 ? 1 : threads)
+    thread_fp_begin();
+}
+
+void parallel_pool_fp_end(int threads) {
+#pragma omp parallel num_threads(threads < 1 ? 1 : threads)
+    thread_fp_end();
+}
+
+#endif
+
 int parallel_library_threads(int threads) {
     const int before = omp_get_max_threads();
     omp_set_num_threads(threads < 1 ? 1 : threads);

@@ -17,6 +17,10 @@ void parallel_for(int threads, int64_t n, int64_t grain, parallel_body body, voi
 /* The floating-point control word of this thread, set for compute; restore with the result. */
 unsigned parallel_fp_begin(void);
 void parallel_fp_end(unsigned saved);
+/* The same in every thread of the pool, for libraries that compute on it: begin, run, end, with the
+ * same number of threads. Each thread keeps its own saved state. */
+void parallel_pool_fp_begin(int threads);
+void parallel_pool_fp_end(int threads);
 /* Processors this process may use (its affinity mask and cgroup limit), at least 1. */
 int parallel_processors(void);
 /* The cgroup part of it: `membership` is the text of /proc/self/cgroup, `mount` the folder where
