@@ -201,7 +201,7 @@ static int run_job(cupel_job *job) {
     }
     const int code = fail_with(status, cupel_job_error(job));
     if (status == CUPEL_STATUS_NOT_FINITE)
-        tell("the last good state is kept in %s", cupel_job_folder(job));
+        tell("what was saved before is kept in %s", cupel_job_folder(job));
     return code;
 }
 
