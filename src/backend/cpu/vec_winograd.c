@@ -1,7 +1,7 @@
 /*
  * The loops behind vec_winograd.h. A vector holds one pixel's 16 channels, so transforms are sums of
- * vectors; products keep 28 (gradients: 16) sums in registers and broadcast the other factor. Points
- * of interpolation are 0, 1, -1, 2, -2 and infinity. Test: tests/test_kernels_winograd.c
+ * vectors; products keep 28 (gradients: 16) sums in registers and broadcast the other factor.
+ * Test: tests/test_kernels_winograd.c
  */
 #include "backend/cpu/vec_winograd.h"
 
@@ -33,59 +33,82 @@ static inline vector sub(vector x, vector y) {
     return _mm512_sub_ps(x, y);
 }
 
+/* Points of interpolation: 0, a, -a, b, -b and infinity. These lose least (Barabasz et al. 2020 study
+ * the choice) and are exact in binary, as are their squares; 1 and 2 would save a few products and
+ * lose two to four times as much. */
+#define POINT_A 0.625F
+#define POINT_B 1.5F
+#define A2 (POINT_A * POINT_A)
+#define B2 (POINT_B * POINT_B)
+/* 1 / (the product of the distances to the other finite points) */
+#define SHARE_0 (1.0F / (A2 * B2))
+#define SHARE_A (1.0F / (2 * A2 * (A2 - B2)))
+#define SHARE_B (1.0F / (2 * B2 * (B2 - A2)))
+
 /* Six pixels in a line to six values. */
 static inline void source_line(const vector d[6], vector t[6]) {
-    const vector a = plus(d[4], -4, d[2]), b = plus(d[3], -4, d[1]);
-    const vector c = sub(d[4], d[2]), e = times(2, sub(d[3], d[1]));
-    t[0] = plus(plus(d[4], -5, d[2]), 4, d[0]);
-    t[1] = add(a, b);
-    t[2] = sub(a, b);
-    t[3] = add(c, e);
-    t[4] = sub(c, e);
-    t[5] = plus(plus(d[5], -5, d[3]), 4, d[1]);
+    const vector even_a = plus(d[4], -B2, d[2]), odd_a = times(POINT_A, plus(d[3], -B2, d[1]));
+    const vector even_b = plus(d[4], -A2, d[2]), odd_b = times(POINT_B, plus(d[3], -A2, d[1]));
+    t[0] = plus(plus(d[4], -(A2 + B2), d[2]), A2 * B2, d[0]);
+    t[1] = add(even_a, odd_a);
+    t[2] = sub(even_a, odd_a);
+    t[3] = add(even_b, odd_b);
+    t[4] = sub(even_b, odd_b);
+    t[5] = plus(plus(d[5], -(A2 + B2), d[3]), A2 * B2, d[1]);
 }
 
 /* Four pixels of a gradient in a line to six values: as a filter of four taps. */
 static inline void gradient_line(const vector d[4], vector t[6]) {
-    const vector even = add(d[0], d[2]), odd = add(d[1], d[3]);
-    const vector even2 = plus(d[0], 4, d[2]), odd2 = times(2, plus(d[1], 4, d[3]));
-    t[0] = times(0.25F, d[0]);
-    t[1] = times(-1.0F / 6, add(even, odd));
-    t[2] = times(-1.0F / 6, sub(even, odd));
-    t[3] = times(1.0F / 24, add(even2, odd2));
-    t[4] = times(1.0F / 24, sub(even2, odd2));
+    const vector even_a = times(SHARE_A, plus(d[0], A2, d[2]));
+    const vector odd_a = times(SHARE_A * POINT_A, plus(d[1], A2, d[3]));
+    const vector even_b = times(SHARE_B, plus(d[0], B2, d[2]));
+    const vector odd_b = times(SHARE_B * POINT_B, plus(d[1], B2, d[3]));
+    t[0] = times(SHARE_0, d[0]);
+    t[1] = add(even_a, odd_a);
+    t[2] = sub(even_a, odd_a);
+    t[3] = add(even_b, odd_b);
+    t[4] = sub(even_b, odd_b);
     t[5] = d[3];
+}
+
+/* Sums and differences of the values at a and -a, b and -b. */
+struct pairs {
+    vector sum_a, difference_a, sum_b, difference_b;
+};
+
+static inline struct pairs pairs_of(const vector m[6]) {
+    return (struct pairs){add(m[1], m[2]), sub(m[1], m[2]), add(m[3], m[4]), sub(m[3], m[4])};
 }
 
 /* Six values to four pixels in a line. */
 static inline void result_line(const vector m[6], vector y[4]) {
-    const vector p = add(m[1], m[2]), q = sub(m[1], m[2]);
-    const vector r = add(m[3], m[4]), s = sub(m[3], m[4]);
-    y[0] = add(add(m[0], p), r);
-    y[1] = plus(q, 2, s);
-    y[2] = plus(p, 4, r);
-    y[3] = add(plus(q, 8, s), m[5]);
+    const struct pairs p = pairs_of(m);
+    y[0] = add(add(m[0], p.sum_a), p.sum_b);
+    y[1] = plus(times(POINT_A, p.difference_a), POINT_B, p.difference_b);
+    y[2] = plus(times(A2, p.sum_a), B2, p.sum_b);
+    y[3] = plus(plus(m[5], A2 * POINT_A, p.difference_a), B2 * POINT_B, p.difference_b);
 }
 
 /* Three taps in a line to six values. */
 static inline void filter_line(const vector g[3], vector t[6]) {
-    const vector ends = add(g[0], g[2]);
-    const vector far = times(1.0F / 24, plus(g[0], 4, g[2]));
-    t[0] = times(0.25F, g[0]);
-    t[1] = times(-1.0F / 6, add(ends, g[1]));
-    t[2] = times(-1.0F / 6, sub(ends, g[1]));
-    t[3] = plus(far, 1.0F / 12, g[1]);
-    t[4] = plus(far, -1.0F / 12, g[1]);
+    const vector even_a = times(SHARE_A, plus(g[0], A2, g[2]));
+    const vector odd_a = times(SHARE_A * POINT_A, g[1]);
+    const vector even_b = times(SHARE_B, plus(g[0], B2, g[2]));
+    const vector odd_b = times(SHARE_B * POINT_B, g[1]);
+    t[0] = times(SHARE_0, g[0]);
+    t[1] = add(even_a, odd_a);
+    t[2] = sub(even_a, odd_a);
+    t[3] = add(even_b, odd_b);
+    t[4] = sub(even_b, odd_b);
     t[5] = g[2];
 }
 
 /* Six values to the gradients of three taps in a line. */
 static inline void weights_line(const vector m[6], vector y[3]) {
-    const vector p = add(m[1], m[2]), q = sub(m[1], m[2]);
-    const vector r = add(m[3], m[4]), s = sub(m[3], m[4]);
-    y[0] = add(add(m[0], p), r);
-    y[1] = plus(q, 2, s);
-    y[2] = add(plus(p, 4, r), m[5]);
+    const struct pairs p = pairs_of(m);
+    y[0] = add(add(m[0], p.sum_a), p.sum_b);
+    y[1] = plus(times(POINT_A, p.difference_a), POINT_B, p.difference_b);
+    y[2] = plus(plus(m[5], A2, p.sum_a), B2, p.sum_b);
 }
 
 static void filter(const float *weights, int64_t lane_stride, bool flipped, float *out,
