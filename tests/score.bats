@@ -1,0 +1,140 @@
+# cupel score as a user runs it: the table, the same bits alone and among others, the sheet, bad input.
+
+load support/cli.bash
+
+setup_file() {
+    export RUN=$BATS_FILE_TMPDIR/run IMAGES=$BATS_FILE_TMPDIR/images
+    tiny "$RUN" || return 1
+    mkdir "$IMAGES"
+    # 37 images: two full batches of 16 and a smaller one.
+    zcat "$SAMPLE/t10k-images-idx3-ubyte.gz" | head -c $((16 + 37 * 784)) |
+        tail -c +17 >"$IMAGES/pixels"
+    idx 37 "$IMAGES/pixels" "$IMAGES/all-images-idx3-ubyte"
+}
+
+idx() { # COUNT PIXELS OUT: an IDX file of 28 x 28 images
+    printf '\0\0\010\003\0\0\0\'"$(printf %o "$1")"'\0\0\0\034\0\0\0\034' >"$3"
+    cat "$2" >>"$3"
+}
+
+only() { # INDEX OUT: an IDX file of that image alone
+    tail -c +$((1 + $1 * 784)) "$IMAGES/pixels" | head -c 784 >"$BATS_TEST_TMPDIR/one"
+    idx 1 "$BATS_TEST_TMPDIR/one" "$2"
+}
+
+numbers() { cut -d, -f2- | tail -n +2; } # all but the path
+
+@test "the table has a row for each image and the documented columns" {
+    run --separate-stderr "$CUPEL" score "$RUN" "$SAMPLE/t10k-images-idx3-ubyte.gz"
+    [ "$status" -eq 0 ]
+    [ "${lines[0]}" = "path,label,score,threshold,pred,reconstruction,kl" ]
+    [ "${#lines[@]}" -eq 1001 ]
+    case ${lines[1]} in "$SAMPLE/t10k-images-idx3-ubyte.gz#0,9,"*) ;; *) false ;; esac
+}
+
+@test "a folder, its IDX file, and the weights file give the same rows" {
+    "$CUPEL" score "$RUN" "$SAMPLE" >"$BATS_TEST_TMPDIR/a"
+    "$CUPEL" score "$RUN" "$SAMPLE/t10k-images-idx3-ubyte.gz" >"$BATS_TEST_TMPDIR/b"
+    "$CUPEL" score "$RUN/best.safetensors" "$SAMPLE" --out "$BATS_TEST_TMPDIR/c"
+    cmp "$BATS_TEST_TMPDIR/a" "$BATS_TEST_TMPDIR/b"
+    cmp "$BATS_TEST_TMPDIR/a" "$BATS_TEST_TMPDIR/c"
+}
+
+alone_as_among_others() {
+    "$CUPEL" score "$RUN" "$IMAGES/all-images-idx3-ubyte" | numbers >"$BATS_TEST_TMPDIR/among"
+    local index
+    for index in 0 15 16 36; do
+        only "$index" "$BATS_TEST_TMPDIR/one-images-idx3-ubyte"
+        "$CUPEL" score "$RUN" "$BATS_TEST_TMPDIR/one-images-idx3-ubyte" | numbers \
+            >"$BATS_TEST_TMPDIR/alone"
+        [ "$(cat "$BATS_TEST_TMPDIR/alone")" = \
+            "$(sed -n "$((index + 1))p" "$BATS_TEST_TMPDIR/among")" ]
+    done
+    # Backwards: the first is the last.
+    for index in $(seq 36 -1 0); do
+        tail -c +$((1 + index * 784)) "$IMAGES/pixels" | head -c 784
+    done >"$BATS_TEST_TMPDIR/backwards"
+    idx 37 "$BATS_TEST_TMPDIR/backwards" "$BATS_TEST_TMPDIR/back-images-idx3-ubyte"
+    "$CUPEL" score "$RUN" "$BATS_TEST_TMPDIR/back-images-idx3-ubyte" | numbers | tac |
+        cmp - "$BATS_TEST_TMPDIR/among"
+}
+
+@test "an image's score has the same bits alone, first, last and among others" {
+    alone_as_among_others
+}
+
+@test "the same without oneDNN" {
+    export CUPEL_DISABLE=onednn
+    alone_as_among_others
+}
+
+@test "the same on the reference device" {
+    export CUPEL_DEVICE=reference
+    alone_as_among_others
+}
+
+@test "run twice, with one and two threads without oneDNN: the same bytes" {
+    export CUPEL_DISABLE=onednn
+    "$CUPEL" score "$RUN" "$SAMPLE" --threads 1 >"$BATS_TEST_TMPDIR/a"
+    "$CUPEL" score "$RUN" "$SAMPLE" --threads 2 >"$BATS_TEST_TMPDIR/b"
+    cmp "$BATS_TEST_TMPDIR/a" "$BATS_TEST_TMPDIR/b"
+}
+
+@test "the scores of the held-out images give the stored threshold's share" {
+    # The rule is the .99 quantile of 40 held-out images: some test images lie on either side.
+    "$CUPEL" score "$RUN" "$SAMPLE" | numbers | cut -d, -f4 | sort | uniq -c >"$BATS_TEST_TMPDIR/n"
+    [ "$(wc -l <"$BATS_TEST_TMPDIR/n")" -eq 2 ]
+}
+
+@test "--sheet draws a PNG, --samples changes the scores" {
+    "$CUPEL" score "$RUN" "$SAMPLE" --out "$BATS_TEST_TMPDIR/a.csv" --top 5 \
+        --sheet "$BATS_TEST_TMPDIR/a.png"
+    [ "$(head -c 4 "$BATS_TEST_TMPDIR/a.png" | tail -c 3)" = PNG ]
+    "$CUPEL" score "$RUN" "$SAMPLE" --out "$BATS_TEST_TMPDIR/b.csv" --top 5 \
+        --sheet "$BATS_TEST_TMPDIR/b.png" --samples 2
+    ! cmp -s "$BATS_TEST_TMPDIR/a.csv" "$BATS_TEST_TMPDIR/b.csv"
+    run "$CUPEL" score "$RUN" "$BATS_TEST_TMPDIR/a.png"
+    [ "$status" -eq 3 ] # a PNG is read; this one has another size than the network's images
+    says "pixels"
+}
+
+@test "a German locale changes no byte" {
+    "$CUPEL" score "$RUN" "$SAMPLE" >"$BATS_TEST_TMPDIR/a"
+    LC_ALL=de_DE.UTF-8 "$CUPEL" score "$RUN" "$SAMPLE" >"$BATS_TEST_TMPDIR/b"
+    cmp "$BATS_TEST_TMPDIR/a" "$BATS_TEST_TMPDIR/b"
+}
+
+@test "score | head dies quietly" {
+    run bash -c "'$CUPEL' score '$RUN' '$SAMPLE' 2>&1 | head -n 1"
+    [ "$status" -eq 0 ]
+    [ "$output" = "path,label,score,threshold,pred,reconstruction,kl" ]
+}
+
+@test "bad input: exit codes and messages" {
+    fails_with 2 "$CUPEL" score "$RUN"
+    fails_with 4 "$CUPEL" score "$BATS_TEST_TMPDIR/none" "$SAMPLE"
+    fails_with 4 "$CUPEL" score "$RUN" "$BATS_TEST_TMPDIR/none"
+    fails_with 2 "$CUPEL" score "$RUN" "$SAMPLE" --top 0
+    fails_with 2 "$CUPEL" score "$RUN" "$SAMPLE" --weights newest
+    fails_with 3 "$CUPEL" score "$RUN" "$SAMPLE/README.md"
+    head -c 5000 "$RUN/best.safetensors" >"$BATS_TEST_TMPDIR/cut.safetensors"
+    fails_with 3 "$CUPEL" score "$BATS_TEST_TMPDIR/cut.safetensors" "$SAMPLE"
+    head -c 10000 "$IMAGES/all-images-idx3-ubyte" >"$BATS_TEST_TMPDIR/cut-images-idx3-ubyte"
+    fails_with 3 "$CUPEL" score "$RUN" "$BATS_TEST_TMPDIR/cut-images-idx3-ubyte"
+    says "cut-images-idx3-ubyte"
+    fails_with 4 "$CUPEL" score "$RUN" "$SAMPLE" --out "$BATS_TEST_TMPDIR/no/scores.csv"
+    mkdir "$BATS_TEST_TMPDIR/empty"
+    fails_with 3 "$CUPEL" score "$RUN" "$BATS_TEST_TMPDIR/empty"
+}
+
+@test "labels that do not fit their images: exit code 3" {
+    cp "$SAMPLE"/t10k-images* "$BATS_TEST_TMPDIR"
+    cp "$SAMPLE/train-labels-idx1-ubyte.gz" "$BATS_TEST_TMPDIR/t10k-labels-idx1-ubyte.gz"
+    fails_with 3 "$CUPEL" score "$RUN" "$BATS_TEST_TMPDIR"
+}
+
+@test "a failed table leaves nothing behind" {
+    fails_with 4 "$CUPEL" score "$RUN" "$SAMPLE" "$BATS_TEST_TMPDIR/none" \
+        --out "$BATS_TEST_TMPDIR/scores.csv"
+    [ -z "$(ls -A "$BATS_TEST_TMPDIR")" ]
+}
