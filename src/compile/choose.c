@@ -253,6 +253,23 @@ static cupel_status place(struct choose *s, const struct graph_node *node,
     return set_plan(s, plan);
 }
 
+/* Whether the plan has a kernel for the node with these layouts (NULL: all plain). */
+static bool is_recorded(const struct choose *s, const struct graph_node *node,
+                        const cupel_layout *layouts) {
+    const struct compile *c = s->c;
+    cupel_desc descs[KERNEL_MAX_OPERANDS];
+    for (uint32_t i = 0; i < node->n_inputs + node->n_outputs; i++) {
+        descs[i] = i < node->n_inputs ? *compile_desc(c, node->inputs[i])
+                                      : node->outputs[i - node->n_inputs];
+        descs[i].layout = layouts ? layouts[i] : CUPEL_LAYOUT_PLAIN;
+    }
+    const cupel_op_view view = {.n_inputs = (int)node->n_inputs,
+                                .inputs = descs,
+                                .n_outputs = (int)node->n_outputs,
+                                .outputs = descs + node->n_inputs};
+    return plan_lookup(c->options->plan, plan_key(c->name, node, &view)) != NULL;
+}
+
 static cupel_status choose_node(struct choose *s, const struct graph_node *node, bool *done,
                                 uint32_t *id) {
     cupel_layout layouts[KERNEL_MAX_OPERANDS];
@@ -262,7 +279,10 @@ static cupel_status choose_node(struct choose *s, const struct graph_node *node,
                           "%s (%s) has %u operands and %u results, the most is %d together",
                           node->name, node->op->name, node->n_inputs, node->n_outputs,
                           (int)KERNEL_MAX_OPERANDS);
-    if (!s->c->reference && wish(s, node, layouts))
+    bool blocked = !s->c->reference && wish(s, node, layouts);
+    if (blocked && s->c->options->plan) /* a plan that chose a plain kernel is kept to */
+        blocked = is_recorded(s, node, layouts) || !is_recorded(s, node, NULL);
+    if (blocked)
         CUPEL_TRY(place(s, node, layouts, false, done, id));
     if (!*done)
         CUPEL_TRY(place(s, node, NULL, true, done, id));
