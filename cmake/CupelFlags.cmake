@@ -12,10 +12,21 @@ if(CUPEL_WERROR)
 endif()
 
 set(CUPEL_SANITIZE_FLAGS "")
+if(CUPEL_FUZZ)
+    if(NOT CMAKE_C_COMPILER_ID MATCHES "Clang")
+        message(FATAL_ERROR "CUPEL_FUZZ needs clang's libFuzzer, and the compiler is "
+                            "${CMAKE_C_COMPILER}: configure with CC=clang")
+    endif()
+    set(CUPEL_SANITIZE "fuzzer-no-link;address;undefined")
+endif()
 if(CUPEL_SANITIZE)
     string(REPLACE ";" "," CUPEL_SANITIZE_LIST "${CUPEL_SANITIZE}")
     set(CUPEL_SANITIZE_FLAGS -fsanitize=${CUPEL_SANITIZE_LIST} -fno-sanitize-recover=all
                              -fno-omit-frame-pointer -g)
+    if(CMAKE_C_COMPILER_ID MATCHES "Clang")
+        # Checks inside a loop keep it from being vectorised, pragma or not.
+        list(APPEND CUPEL_SANITIZE_FLAGS -Wno-pass-failed)
+    endif()
 endif()
 
 # What every object of the library is compiled with.
