@@ -1,7 +1,7 @@
 /*
  * Plans as text: plan.json. The first fields are the fingerprint, on which the bits of a run depend:
  * a plan made under another one is refused by the name of the field. Choices are sorted, one a line,
- * so that two plans can be compared by eye. Test: tests/test_plan.c
+ * so that two plans can be compared by eye. Test: tests/test_plan_json.c
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -35,8 +35,7 @@ static bool append_choice(struct json_text *text, const struct plan_choice *choi
     snprintf(key, sizeof key, "%016" PRIx64, choice->key);
     return append_field(text, "    {\"program\": ", choice->program) &&
            append_field(text, ", \"node\": ", choice->node) &&
-           append_field(text, ", \"op\": ", choice->op) &&
-           append_field(text, ", \"key\": ", key) &&
+           append_field(text, ", \"op\": ", choice->op) && append_field(text, ", \"key\": ", key) &&
            append_field(text, ", \"kernel\": ", choice->kernel) &&
            json_append(text, ", \"revision\": ") && json_append_i64(text, choice->revision) &&
            json_append(text, last ? "}\n" : "},\n");
@@ -88,6 +87,7 @@ struct reading {
     struct json_text key, value;
     char *fields[4]; /* format, device, instruction_set, kernel_library; NULL: missing */
     int64_t threads;
+    bool has_key; /* the choice at hand */
     struct plan_choice *choices;
     size_t count, capacity;
 };
@@ -117,8 +117,7 @@ static cupel_status read_text(struct reading *reading, char **out) {
         return json_fail(&reading->json, "\"%.40s\" is there twice", reading->key.bytes);
     CUPEL_TRY(json_string(&reading->json, &reading->value));
     *out = cupel_strdup(reading->value.bytes == NULL ? "" : reading->value.bytes);
-    return *out != NULL ? CUPEL_STATUS_OK
-                        : cupel_fail_memory(&reading->plan->error, "the plan", 0);
+    return *out != NULL ? CUPEL_STATUS_OK : cupel_fail_memory(&reading->plan->error, "the plan", 0);
 }
 
 static cupel_status read_key(struct reading *reading, uint64_t *out) {
@@ -127,6 +126,7 @@ static cupel_status read_key(struct reading *reading, uint64_t *out) {
     *out = 0;
     if (strlen(text) != 16 || strspn(text, "0123456789abcdef") != 16)
         return json_fail(&reading->json, "a key is 16 hexadecimal digits, not \"%.40s\"", text);
+    reading->has_key = true;
     for (const char *c = text; *c != '\0'; c++)
         *out = *out << 4 | (uint64_t)(*c <= '9' ? *c - '0' : *c - 'a' + 10);
     return CUPEL_STATUS_OK;
@@ -148,6 +148,8 @@ static cupel_status read_choice_field(struct reading *reading, struct plan_choic
         return json_fail(&reading->json, "a choice has no field \"%.40s\"", name);
     int64_t revision;
     CUPEL_TRY(json_i64(&reading->json, &revision));
+    if (revision < 0 || revision > UINT32_MAX)
+        return json_fail(&reading->json, "a revision is a whole number of 32 bits");
     choice->revision = (uint32_t)revision;
     return CUPEL_STATUS_OK;
 }
@@ -158,6 +160,7 @@ static cupel_status read_choice(struct reading *reading) {
         return cupel_fail_memory(&reading->plan->error, "the plan", reading->count);
     struct plan_choice *const choice = &reading->choices[reading->count++];
     *choice = (struct plan_choice){0};
+    reading->has_key = false;
     bool more;
     CUPEL_TRY(json_expect(&reading->json, '{'));
     for (;;) {
@@ -168,7 +171,7 @@ static cupel_status read_choice(struct reading *reading) {
         CUPEL_TRY(read_choice_field(reading, choice));
     }
     if (choice->program == NULL || choice->node == NULL || choice->op == NULL ||
-        choice->kernel == NULL)
+        choice->kernel == NULL || !reading->has_key)
         return json_fail(&reading->json, "a choice needs program, node, op, key and kernel");
     return CUPEL_STATUS_OK;
 }
@@ -207,8 +210,9 @@ static cupel_status read_plan(struct reading *reading) {
     }
     CUPEL_TRY(json_finish(&reading->json));
     if (reading->fields[0] == NULL || strcmp(reading->fields[0], format_name) != 0)
-        return json_fail(&reading->json, "its format is not \"%s\": the plan belongs to another "
-                                         "version",
+        return json_fail(&reading->json,
+                         "its format is not \"%s\": the plan belongs to another "
+                         "version",
                          format_name);
     return CUPEL_STATUS_OK;
 }
@@ -238,15 +242,17 @@ static const struct kernel *find_kernel(const cupel_plan *plan, const struct pla
 static cupel_status match_choice(cupel_plan *plan, struct plan_choice *choice) {
     const struct kernel *const kernel = find_kernel(plan, choice);
     if (kernel == NULL)
-        return cupel_fail(&plan->error, CUPEL_STATUS_MISMATCH,
-                          "kernel: the plan runs %s (%s) of program %s with \"%.40s\", which is not "
-                          "here: enable it, or plan anew",
-                          choice->node, choice->op, choice->program, choice->kernel);
+        return cupel_fail(
+            &plan->error, CUPEL_STATUS_MISMATCH,
+            "kernel: the plan runs %s (%s) of program %s with \"%.40s\", which is not "
+            "here: enable it, or plan anew",
+            choice->node, choice->op, choice->program, choice->kernel);
     if (kernel->revision != choice->revision)
-        return cupel_fail(&plan->error, CUPEL_STATUS_MISMATCH,
-                          "revision: the plan was made with revision %u of kernel %s, and here it is "
-                          "%u: the bits would differ. Use the same version, or plan anew",
-                          choice->revision, choice->kernel, kernel->revision);
+        return cupel_fail(
+            &plan->error, CUPEL_STATUS_MISMATCH,
+            "revision: the plan was made with revision %u of kernel %s, and here it is "
+            "%u: the bits would differ. Use the same version, or plan anew",
+            choice->revision, choice->kernel, kernel->revision);
     choice->variable_bits = (kernel->flags & KERNEL_VARIABLE_BITS) != 0;
     return CUPEL_STATUS_OK;
 }
