@@ -137,8 +137,7 @@ static void compare_step(struct golden_program *program, const char *output,
     free(values);
 }
 
-/* --- a: weights generated per example -----------------------------------------------------------
- */
+/* --- a: weights generated per example --------------------------------------------------------- */
 enum { DBNN_BATCH = 6, DBNN_IN = 12, DBNN_OUT = 8, DBNN_WEIGHTS = DBNN_IN * DBNN_OUT };
 
 static void dbnn_open(struct life *life) {

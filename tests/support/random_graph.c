@@ -206,14 +206,14 @@ static void add_leaves(struct making *m) {
     struct random_graph *const r = m->r;
     r->n_inputs = 2 + (int)below(m, 3);
     for (int i = 0; i < r->n_inputs; i++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof name, "x%d", i);
         r->inputs[i] = keep(m, cupel_input(m->graph, name, CUPEL_TYPE_REAL, random_shape(m)));
     }
     r->n_variables = m->options.variables ? 2 + (int)below(m, 3) : 0;
     const cupel_shape twins = random_shape(m); /* two of one shape, which may swap */
     for (int i = 0; i < r->n_variables; i++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof name, "v%d", i);
         const cupel_init init = {.kind = CUPEL_INIT_NORMAL, .b = .8};
         r->variables[i] =
@@ -289,7 +289,7 @@ void random_graph_build(struct random_graph *r, cupel_graph *graph,
 void random_graph_write(const struct random_graph *r, cupel_bindings *bindings, uint64_t seed) {
     uint64_t state = seed + 99;
     for (int i = 0; i < r->n_inputs; i++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof name, "x%d", i);
         const int64_t count = cupel_shape_count(cupel_node_shape(r->inputs[i]));
         double *const f64 = calloc((size_t)count, sizeof *f64);
