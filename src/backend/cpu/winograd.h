@@ -38,6 +38,8 @@ struct winograd_ahead {
     int64_t tile, end;                     /* tiles that are left */
     int64_t block;
     int row;
+    bool started;
+    struct winograd_tile at; /* of `tile` */
 };
 
 void winograd_look_ahead(const struct winograd_shape *shape, struct winograd_ahead *ahead,

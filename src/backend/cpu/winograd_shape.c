@@ -61,7 +61,10 @@ struct winograd_tile winograd_tile_at(const struct winograd_shape *shape, int64_
 void winograd_look_ahead(const struct winograd_shape *shape, struct winograd_ahead *ahead,
                          int64_t rows) {
     for (; rows > 0 && ahead->tile < ahead->end; rows--) {
-        const struct winograd_tile tile = winograd_tile_at(shape, ahead->tile);
+        if (!ahead->started)
+            ahead->at = winograd_tile_at(shape, ahead->tile);
+        ahead->started = true;
+        const struct winograd_tile tile = ahead->at;
         const int64_t y = tile.y - ahead->margin[0] + ahead->row;
         const int64_t x = tile.x - ahead->margin[1] + ahead->side - 4;
         if (y >= 0 && y < ahead->image->h) {
@@ -80,6 +83,7 @@ void winograd_look_ahead(const struct winograd_shape *shape, struct winograd_ahe
             if (++ahead->block == ahead->n_blocks) {
                 ahead->block = 0;
                 ahead->tile++;
+                ahead->started = false;
             }
         }
     }
