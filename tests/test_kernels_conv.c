@@ -1,8 +1,8 @@
 /*
- * oneDNN's convolutions against the reference: three directions, layouts mixed as programs mix them,
- * strides, padding, dilation, groups, biases, channels that leave remainders; Winograd's error; what
- * is declined. A case that the library declines must give a reason, and the plain layouts that every
- * program can fall back to must not be declined but where listed.
+ * oneDNN's convolutions against the reference: three directions, layouts mixed as programs mix
+ * them, strides, padding, dilation, groups, biases, channels that leave remainders; Winograd's
+ * error; what is declined. A case that the library declines must give a reason, and the plain
+ * layouts that every program can fall back to must not be declined but where listed.
  */
 #include "support/kernel_case.h"
 
@@ -110,7 +110,8 @@ static void test_directions(void **state) {
     CHECK(taken > (cpu_channel_block() == 16 ? declined / 4 : 0));
 }
 
-/* The conv VAE's layers, small batch: what the fast path must take, with one thread and with two. */
+/* The conv VAE's layers, small batch: what the fast path must take, with one thread and with
+ * two. */
 static void test_network_layers(void **state) {
     (void)state;
     if (cpu_channel_block() != 16)

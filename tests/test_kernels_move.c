@@ -1,6 +1,6 @@
 /*
- * Moves against the reference, bit for bit: all permutations of three axes, slices and pads of every
- * axis, concatenations, broadcasts; elements of 1, 4 and 8 bytes.
+ * Moves against the reference, bit for bit: all permutations of three axes, slices and pads of
+ * every axis, concatenations, broadcasts; elements of 1, 4 and 8 bytes.
  */
 #include "support/kernel_case.h"
 

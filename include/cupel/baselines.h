@@ -28,10 +28,10 @@ typedef enum cupel_baseline_kind {
 } cupel_baseline_kind;
 
 /* Fits on all images of `normal` (labels are not looked at), which may be destroyed afterwards.
- * Pixels count as value / 255. k is 1 to 64 neighbours or 1 to 1024 components, and not more than the
- * images or pixels allow; ignored for MEAN. The result does not depend on the number of threads.
- * INVALID_ARGUMENT, UNSUPPORTED (PCA of images with more than 8192 values). On failure *out only
- * carries the sentence, or is NULL. */
+ * Pixels count as value / 255. k is 1 to 64 neighbours or 1 to 1024 components, and not more than
+ * the images or pixels allow; ignored for MEAN. The result does not depend on the number of
+ * threads. INVALID_ARGUMENT, UNSUPPORTED (PCA of images with more than 8192 values). On failure
+ * *out only carries the sentence, or is NULL. */
 CUPEL_API CUPEL_CHECKED cupel_status cupel_baseline_create(cupel_baseline **out,
                                                            cupel_baseline_kind kind, int64_t k,
                                                            const cupel_dataset *normal,

@@ -1,6 +1,6 @@
 /*
- * Images in memory, 8 bits a channel, grey or RGB: PNG files, and sheets that show many small images
- * with their reconstructions.
+ * Images in memory, 8 bits a channel, grey or RGB: PNG files, and sheets that show many small
+ * images with their reconstructions.
  *
  *   1. cupel_image_create(), cupel_image_read() or cupel_image_sheet()
  *   2. cupel_image_pixels()

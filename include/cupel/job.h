@@ -36,22 +36,23 @@ typedef bool (*cupel_progress_function)(void *user, const cupel_progress *progre
 
 /* Right when zeroed. */
 typedef struct cupel_job_options {
-    const char *data;   /* folder of data sets (protocol.h); resuming: NULL is where they were */
-    const char *beside; /* another place to look for data, e.g. the recipe's folder */
-    const char *folder; /* of the run; NULL: runs/NAME-N with the first N that is free */
-    bool force;         /* use a folder that holds a run already, whose files are removed */
-    bool dry_run;       /* check everything and compile, and write nothing */
+    const char *data;      /* folder of data sets (protocol.h); resuming: NULL is where they were */
+    const char *beside;    /* another place to look for data, e.g. the recipe's folder */
+    const char *folder;    /* of the run; NULL: runs/NAME-N with the first N that is free */
+    bool force;            /* use a folder that holds a run already, whose files are removed */
+    bool dry_run;          /* check everything and compile, and write nothing */
     const char *plan_file; /* a plan.json to follow; NULL: the run's own, if there is one */
-    bool replan;           /* go on where the plan does not fit this machine; the bits change there */
-    int threads;           /* resuming: 0 is as before */
-    int workers;           /* resuming: 0 is as before */
-    int64_t epochs;        /* resuming: 0 is as before */
+    bool replan;    /* go on where the plan does not fit this machine; the bits change there */
+    int threads;    /* resuming: 0 is as before */
+    int workers;    /* resuming: 0 is as before */
+    int64_t epochs; /* resuming: 0 is as before */
     cupel_progress_function progress;
     void *user;
 } cupel_job_options;
 
-/* The sentence of a failure is on the context. INVALID_ARGUMENT when the folder holds a run, BUSY when
- * another process has it, IO, BAD_DATA, MISMATCH (plan), and what cupel_trainer_create() returns. */
+/* The sentence of a failure is on the context. INVALID_ARGUMENT when the folder holds a run, BUSY
+ * when another process has it, IO, BAD_DATA, MISMATCH (plan), and what cupel_trainer_create()
+ * returns. */
 CUPEL_API CUPEL_CHECKED cupel_status cupel_job_create(cupel_job **out, cupel_context *context,
                                                       cupel_recipe *recipe,
                                                       const cupel_job_options *options);
@@ -64,8 +65,8 @@ CUPEL_API CUPEL_CHECKED cupel_status cupel_job_run(cupel_job *job);
 CUPEL_API cupel_status cupel_job_destroy(cupel_job *job);
 CUPEL_API const char *cupel_job_error(const cupel_job *job);
 CUPEL_API const char *cupel_job_folder(const cupel_job *job);
-/* The folder of the data that the run in `folder` was trained on, as its env.json says; false when it
- * says nothing. */
+/* The folder of the data that the run in `folder` was trained on, as its env.json says; false when
+ * it says nothing. */
 CUPEL_API bool cupel_job_data(const char *folder, char *out, size_t size);
 /* Borrowed. */
 CUPEL_API const cupel_trainer *cupel_job_trainer(const cupel_job *job);

@@ -1,14 +1,14 @@
 /*
- * Protocol: which images a recipe trains on, holds back, and is judged on. All of it is a function of
- * the recipe (data.*, seed) and the data set.
+ * Protocol: which images a recipe trains on, holds back, and is judged on. All of it is a function
+ * of the recipe (data.*, seed) and the data set.
  *
  *   1. cupel_protocol_create()
  *   2. cupel_protocol_train(), _held_out(), _test()
  *   3. cupel_protocol_destroy(), after what uses the data sets
  *
  * Training images: those of the training split whose class is in data.normal_classes (all classes
- * when it is empty), less data.held_out of them drawn by the seed; data.limit keeps the first so many
- * of the rest. Test images: the normal and the anomalous classes of the test split.
+ * when it is empty), less data.held_out of them drawn by the seed; data.limit keeps the first so
+ * many of the rest. Test images: the normal and the anomalous classes of the test split.
  */
 #ifndef CUPEL_PROTOCOL_H
 #define CUPEL_PROTOCOL_H

@@ -1,6 +1,6 @@
 /*
- * Scorer: how anomalous images are to a trained variational autoencoder. The score of an image is its
- * negated ELBO, reconstruction error + KL divergence in nats (An and Cho 2015); higher is more
+ * Scorer: how anomalous images are to a trained variational autoencoder. The score of an image is
+ * its negated ELBO, reconstruction error + KL divergence in nats (An and Cho 2015); higher is more
  * anomalous. It depends on the weights and the image's pixels alone: the noise is keyed by the
  * pixels, and images always run in batches of one fixed size, so an image has the same bits alone,
  * first, last or among others.
@@ -62,8 +62,7 @@ CUPEL_API cupel_recipe *cupel_scorer_recipe(cupel_scorer *scorer);
  * network's size, in [0, 1]: what the decoder drew for the first noise sample. */
 CUPEL_API CUPEL_CHECKED cupel_status cupel_scorer_run(cupel_scorer *scorer,
                                                       const cupel_dataset *images,
-                                                      cupel_score *scores,
-                                                      float *reconstructions);
+                                                      cupel_score *scores, float *reconstructions);
 
 #ifdef __cplusplus
 }

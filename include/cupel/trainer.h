@@ -51,19 +51,17 @@ typedef struct cupel_epoch_result {
     cupel_elbo train; /* means over the epoch, taken while the weights moved */
     bool has_held_out;
     cupel_elbo held_out;
-    double threshold; /* the recipe's quantile of the held-out scores; NaN without held-out images */
-    bool best;        /* lowest held-out ELBO so far; without held-out images: lowest loss */
+    double
+        threshold; /* the recipe's quantile of the held-out scores; NaN without held-out images */
+    bool best;     /* lowest held-out ELBO so far; without held-out images: lowest loss */
 } cupel_epoch_result;
 
-/* The sentence of a failure is on the context. recipe is read once; train and held_out (may be NULL)
- * have the size that the network sees. plan (may be NULL) is read and extended; it must outlive the
- * trainer. SHAPE, UNSUPPORTED, OUT_OF_MEMORY, ... */
-CUPEL_API CUPEL_CHECKED cupel_status cupel_trainer_create(cupel_trainer **out,
-                                                          cupel_context *context,
-                                                          cupel_recipe *recipe,
-                                                          const cupel_dataset *train,
-                                                          const cupel_dataset *held_out,
-                                                          cupel_plan *plan);
+/* The sentence of a failure is on the context. recipe is read once; train and held_out (may be
+ * NULL) have the size that the network sees. plan (may be NULL) is read and extended; it must
+ * outlive the trainer. SHAPE, UNSUPPORTED, OUT_OF_MEMORY, ... */
+CUPEL_API CUPEL_CHECKED cupel_status
+cupel_trainer_create(cupel_trainer **out, cupel_context *context, cupel_recipe *recipe,
+                     const cupel_dataset *train, const cupel_dataset *held_out, cupel_plan *plan);
 CUPEL_API cupel_status cupel_trainer_destroy(cupel_trainer *trainer);
 CUPEL_API const char *cupel_trainer_error(const cupel_trainer *trainer);
 
@@ -90,7 +88,8 @@ CUPEL_API cupel_trainer_info cupel_trainer_get_info(const cupel_trainer *trainer
 CUPEL_API CUPEL_CHECKED cupel_status cupel_trainer_print(const cupel_trainer *trainer,
                                                          FILE *stream);
 
-/* The whole state: weights, moments, counters, sums, position. NOT_FINITE when one of them is not. */
+/* The whole state: weights, moments, counters, sums, position. NOT_FINITE when one of them is
+ * not. */
 CUPEL_API CUPEL_CHECKED cupel_status cupel_trainer_export(cupel_trainer *trainer,
                                                           cupel_tensors *state);
 /* Goes on from an exported state. NAME, SHAPE, BAD_DATA when it belongs to another network or to

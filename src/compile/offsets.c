@@ -1,8 +1,9 @@
 /*
  * Placing buffers in the arena: buffers that live at the same time must not overlap, the arena
  * should be as small as the largest sum of live bytes. Greedy best fit in several orders (by size,
- * by size times life, by first use, by pressure); while it is above that bound, a seeded walk through orders,
- * one buffer moved at a time, that is allowed ever smaller steps up. Test: tests/test_planner.c
+ * by size times life, by first use, by pressure); while it is above that bound, a seeded walk
+ * through orders, one buffer moved at a time, that is allowed ever smaller steps up.
+ * Test: tests/test_planner.c
  */
 #include <string.h>
 
@@ -84,7 +85,8 @@ static void sort_by_key(uint32_t *rank, uint32_t *scratch, const double *key, si
     }
 }
 
-/* The sum of live bytes at the step where a buffer comes to life; the largest sum is one of these. */
+/* The sum of live bytes at the step where a buffer comes to life; the largest sum is one of
+ * these. */
 static size_t live_at_start(size_t n, const struct interval *intervals, size_t id) {
     const uint32_t step = intervals[id].first;
     size_t live = 0;

@@ -88,7 +88,8 @@ cupel_status plan_record(cupel_plan *plan, uint64_t key, const char *program, co
     return CUPEL_STATUS_OK;
 }
 
-/* The choices alone, in any order: kernels whose bits depend on the number of threads bring it in. */
+/* The choices alone, in any order: kernels whose bits depend on the number of threads bring it
+ * in. */
 uint64_t cupel_plan_hash(const cupel_plan *plan) {
     uint64_t sum = hash_mix64(plan->count);
     for (size_t i = 0; i < plan->count; i++) {

@@ -29,7 +29,8 @@ struct cupel_scorer {
     struct cupel_error error;
 };
 
-/* A plan made elsewhere is no reason not to score: the kernels are then estimated, as without one. */
+/* A plan made elsewhere is no reason not to score: the kernels are then estimated, as without
+ * one. */
 static cupel_status read_plan(cupel_scorer *scorer, const char *path) {
     uint8_t *text;
     size_t size;
@@ -52,8 +53,8 @@ static cupel_status read_metadata(cupel_scorer *scorer, const cupel_tensors *wei
     struct cupel_error *const error = &scorer->error;
     CUPEL_TRY(weights_read_recipe(&scorer->recipe, weights, path, error));
     CUPEL_TRY(network_from_recipe(&scorer->network, scorer->recipe, error));
-    CUPEL_TRY(weights_read_threshold(weights, path, &scorer->has_threshold, &scorer->threshold,
-                                     error));
+    CUPEL_TRY(
+        weights_read_threshold(weights, path, &scorer->has_threshold, &scorer->threshold, error));
     const char *const rule = cupel_tensors_metadata(weights, "cupel.threshold_rule");
     scorer->rule = cupel_strdup(rule == NULL || !scorer->has_threshold ? "" : rule);
     if (scorer->rule == NULL)
@@ -71,8 +72,8 @@ static cupel_status build(cupel_scorer *scorer, const cupel_tensors *weights, co
     struct cupel_error *const error = &scorer->error;
     cupel_context *const context = scorer->context;
     CUPEL_TRY(read_metadata(scorer, weights, path, options));
-    cupel_status status = cupel_parameters_create(&scorer->parameters, context, CUPEL_TYPE_F32,
-                                                  scorer->network.seed);
+    cupel_status status =
+        cupel_parameters_create(&scorer->parameters, context, CUPEL_TYPE_F32, scorer->network.seed);
     if (status == CUPEL_STATUS_OK)
         status = cupel_workspace_create(&scorer->workspace, context);
     if (status == CUPEL_STATUS_OK)
@@ -163,8 +164,7 @@ cupel_status cupel_scorer_run(cupel_scorer *scorer, const cupel_dataset *images,
     cupel_dataset *padded = NULL;
     cupel_status status = cupel_dataset_pad(&padded, images, scorer->network.pad);
     if (status == CUPEL_STATUS_OK)
-        status =
-            evaluator_run(&scorer->evaluator, padded, scores, reconstructions, &scorer->error);
+        status = evaluator_run(&scorer->evaluator, padded, scores, reconstructions, &scorer->error);
     else
         (void)cupel_fail(&scorer->error, status, "%s",
                          padded == NULL ? cupel_status_text(status) : cupel_dataset_error(padded));

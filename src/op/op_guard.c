@@ -37,8 +37,8 @@ void cupel_guard(cupel_node scalar) {
     if (cupel_is_none(node) || cupel_is_poisoned(node))
         return;
     /* A run that stops tells this name, so it says what was guarded. */
-    const char *name = arena_printf(&scalar.graph->arena, "guard#%u of '%s'", node.id,
-                                    cupel_node_name(scalar));
+    const char *name =
+        arena_printf(&scalar.graph->arena, "guard#%u of '%s'", node.id, cupel_node_name(scalar));
     if (!name) {
         graph_fail(scalar.graph, CUPEL_STATUS_OUT_OF_MEMORY, "no memory for a name");
         return;

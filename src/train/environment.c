@@ -80,8 +80,7 @@ done:
     return status;
 }
 
-cupel_status environment_read_data(char **out, const char *folder,
-                                   struct cupel_error *error) {
+cupel_status environment_read_data(char **out, const char *folder, struct cupel_error *error) {
     *out = NULL;
     char *const path = file_join(folder, RUN_ENVIRONMENT);
     if (path == NULL)

@@ -12,7 +12,6 @@
 cupel_status environment_text(struct json_text *out, cupel_context *context, int threads,
                               const char *data, struct cupel_error *error);
 /* NULL in *out (to be freed with cupel_free) where there is no env.json. */
-cupel_status environment_read_data(char **out, const char *folder,
-                                   struct cupel_error *error);
+cupel_status environment_read_data(char **out, const char *folder, struct cupel_error *error);
 
 #endif

@@ -15,13 +15,13 @@ cupel_status evaluator_check_size(const struct network *network, const cupel_dat
     if (info.channels == network->channels && info.height == network->image &&
         info.width == network->image)
         return CUPEL_STATUS_OK;
-    return cupel_fail(error, CUPEL_STATUS_SHAPE,
-                      "the images have %lld channels and %lld x %lld pixels, and the network sees %lld "
-                      "and %lld x %lld: set model.image, model.channels and data.pad of the recipe "
-                      "to fit, or give other images",
-                      (long long)info.channels, (long long)info.height, (long long)info.width,
-                      (long long)network->channels, (long long)network->image,
-                      (long long)network->image);
+    return cupel_fail(
+        error, CUPEL_STATUS_SHAPE,
+        "the images have %lld channels and %lld x %lld pixels, and the network sees %lld "
+        "and %lld x %lld: set model.image, model.channels and data.pad of the recipe "
+        "to fit, or give other images",
+        (long long)info.channels, (long long)info.height, (long long)info.width,
+        (long long)network->channels, (long long)network->image, (long long)network->image);
 }
 
 static cupel_status prepare(struct evaluator *evaluator, struct cupel_error *error) {
@@ -130,8 +130,7 @@ static cupel_status run_batch(struct evaluator *evaluator, const cupel_dataset *
 }
 
 cupel_status evaluator_run(struct evaluator *evaluator, const cupel_dataset *images,
-                           cupel_score *scores, float *reconstructions,
-                           struct cupel_error *error) {
+                           cupel_score *scores, float *reconstructions, struct cupel_error *error) {
     CUPEL_TRY(evaluator_check_size(&evaluator->network, images, error));
     const int64_t total = cupel_dataset_get_info(images).count;
     for (int64_t first = 0; first < total; first += SCORE_BATCH) {

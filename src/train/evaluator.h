@@ -1,7 +1,7 @@
 /*
  * Evaluator: the scoring program over a parameter set, run on whole data sets in batches of one
- * fixed size. Training's held-out images, `cupel score` and `cupel eval` all go through it, so that a
- * score never changes between training and deployment. Test: tests/test_score.c
+ * fixed size. Training's held-out images, `cupel score` and `cupel eval` all go through it, so that
+ * a score never changes between training and deployment. Test: tests/test_score.c
  */
 #ifndef CUPEL_TRAIN_EVALUATOR_H
 #define CUPEL_TRAIN_EVALUATOR_H
@@ -29,8 +29,7 @@ cupel_status evaluator_init(struct evaluator *evaluator, cupel_parameters *param
 void evaluator_release(struct evaluator *evaluator);
 /* Images of the network's size; reconstructions may be NULL. */
 cupel_status evaluator_run(struct evaluator *evaluator, const cupel_dataset *images,
-                           cupel_score *scores, float *reconstructions,
-                           struct cupel_error *error);
+                           cupel_score *scores, float *reconstructions, struct cupel_error *error);
 /* SHAPE unless the images have the size the network sees. */
 cupel_status evaluator_check_size(const struct network *network, const cupel_dataset *images,
                                   struct cupel_error *error);

@@ -101,8 +101,8 @@ static cupel_status save_state(cupel_job *job) {
     if (status != CUPEL_STATUS_OK)
         return cupel_fail_memory(&job->error, "the state", 0);
     snprintf(bytes, sizeof bytes, "%llu", (unsigned long long)job->metrics_bytes);
-    status = passed(job, cupel_trainer_export(job->trainer, state),
-                    cupel_trainer_error(job->trainer));
+    status =
+        passed(job, cupel_trainer_export(job->trainer, state), cupel_trainer_error(job->trainer));
     if (status == CUPEL_STATUS_OK)
         status = passed(job, cupel_tensors_set_metadata(state, "cupel.metrics_bytes", bytes),
                         cupel_tensors_error(state));
@@ -172,10 +172,9 @@ static cupel_status write_metrics(cupel_job *job, const cupel_epoch_result *epoc
         json_append(&text, epoch->best ? "true" : "false") &&
         append_clock(&text, "seconds", progress->seconds) &&
         append_clock(&text, "images_per_s", progress->images_per_s) && json_append(&text, "}\n");
-    cupel_status status =
-        fine ? run_folder_append(&job->folder, RUN_METRICS, text.bytes, &job->metrics_bytes,
-                                 &job->error)
-             : cupel_fail_memory(&job->error, "a line of metrics", 0);
+    cupel_status status = fine ? run_folder_append(&job->folder, RUN_METRICS, text.bytes,
+                                                   &job->metrics_bytes, &job->error)
+                               : cupel_fail_memory(&job->error, "a line of metrics", 0);
     json_text_release(&text);
     return status;
 }
@@ -250,21 +249,19 @@ static cupel_status make_plan(cupel_job *job, const cupel_job_options *options, 
     return status;
 }
 
-static cupel_status make_trainer(cupel_job *job, const cupel_job_options *options,
-                                 const char *data, bool resume) {
+static cupel_status make_trainer(cupel_job *job, const cupel_job_options *options, const char *data,
+                                 bool resume) {
     double minutes = 0;
-    CUPEL_TRY(passed(job,
-                     cupel_recipe_get_float(job->recipe, "train.checkpoint_minutes", &minutes),
+    CUPEL_TRY(passed(job, cupel_recipe_get_float(job->recipe, "train.checkpoint_minutes", &minutes),
                      cupel_recipe_error(job->recipe)));
-    CUPEL_TRY(passed(job,
-                     cupel_recipe_get_int(job->recipe, "train.checkpoint_steps",
-                                          &job->checkpoint_steps),
-                     cupel_recipe_error(job->recipe)));
+    CUPEL_TRY(passed(
+        job, cupel_recipe_get_int(job->recipe, "train.checkpoint_steps", &job->checkpoint_steps),
+        cupel_recipe_error(job->recipe)));
     job->checkpoint_seconds = 60.0 * minutes;
     const cupel_status status =
         cupel_protocol_create(&job->protocol, job->recipe, data, options->beside);
-    CUPEL_TRY(passed(job, status,
-                     job->protocol == NULL ? NULL : cupel_protocol_error(job->protocol)));
+    CUPEL_TRY(
+        passed(job, status, job->protocol == NULL ? NULL : cupel_protocol_error(job->protocol)));
     CUPEL_TRY(make_plan(job, options, resume));
     return passed(job,
                   cupel_trainer_create(&job->trainer, job->context, job->recipe,
@@ -382,8 +379,8 @@ static cupel_status adopt_state(cupel_job *job, cupel_tensors *state, bool repla
                           job->path, RUN_STATE);
     if (replan)
         CUPEL_TRY(accept_replan(job, state));
-    CUPEL_TRY(passed(job, cupel_trainer_import(job->trainer, state),
-                     cupel_trainer_error(job->trainer)));
+    CUPEL_TRY(
+        passed(job, cupel_trainer_import(job->trainer, state), cupel_trainer_error(job->trainer)));
     job->metrics_bytes = bytes;
     return run_folder_cut(&job->folder, RUN_METRICS, bytes, &job->error);
 }

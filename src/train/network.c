@@ -25,10 +25,11 @@ static cupel_status check_widths(cupel_recipe *recipe, struct network *out,
     if (out->vae.kind == CUPEL_VAE_CONV) {
         CUPEL_TRY(cupel_recipe_get_ints(recipe, "model.filters", &list, &count));
         if (count != 3 || memcmp(list, filters, sizeof filters) != 0)
-            return cupel_fail(error, CUPEL_STATUS_UNSUPPORTED,
-                              "%s: model.filters: conv-vae is built with [32, 64, 128] only; remove "
-                              "the key",
-                              cupel_recipe_origin(recipe, "model.filters"));
+            return cupel_fail(
+                error, CUPEL_STATUS_UNSUPPORTED,
+                "%s: model.filters: conv-vae is built with [32, 64, 128] only; remove "
+                "the key",
+                cupel_recipe_origin(recipe, "model.filters"));
         return CUPEL_STATUS_OK;
     }
     CUPEL_TRY(cupel_recipe_get_ints(recipe, "model.hidden", &list, &count));
@@ -79,8 +80,7 @@ static cupel_status read_training(cupel_recipe *recipe, struct network *out) {
     return cupel_recipe_get_int(recipe, "train.batch", &out->batch);
 }
 
-static cupel_status read_all(struct network *out, cupel_recipe *recipe,
-                             struct cupel_error *error) {
+static cupel_status read_all(struct network *out, cupel_recipe *recipe, struct cupel_error *error) {
     int64_t whole;
     const char *text;
     CUPEL_TRY(cupel_recipe_check(recipe));

@@ -41,8 +41,8 @@ cupel_node network_train_graph(cupel_graph *graph, const struct network *network
 #define SUM_ERROR "metrics.reconstruction"
 #define SUM_KL "metrics.kl"
 
-/* Appends one scoring pass. Inputs: images, seed, step, rows. The nodes to ask for are error, kl and
- * reconstruction. */
+/* Appends one scoring pass. Inputs: images, seed, step, rows. The nodes to ask for are error, kl
+ * and reconstruction. */
 cupel_vae network_score_graph(cupel_graph *graph, const struct network *network, int64_t batch);
 
 /* Builds and compiles; plan may be NULL. With with_reconstruction the scoring program also returns

@@ -68,21 +68,22 @@ static cupel_status find_folder(cupel_protocol *protocol, const char *folder, co
     if (folder != NULL) {
         if (look_in(protocol, folder, set, true))
             return CUPEL_STATUS_OK;
-        return cupel_fail(&protocol->error, CUPEL_STATUS_IO,
-                          "%s holds no folder \"%s\" and no IDX images itself: give the folder that "
-                          "holds the data set, or set data.set",
-                          folder, set);
+        return cupel_fail(
+            &protocol->error, CUPEL_STATUS_IO,
+            "%s holds no folder \"%s\" and no IDX images itself: give the folder that "
+            "holds the data set, or set data.set",
+            folder, set);
     }
     const char *const common = getenv("CUPEL_DATA");
     if (look_in(protocol, common, set, true) || look_in(protocol, beside, set, false) ||
         look_in_cache(protocol, set))
         return CUPEL_STATUS_OK;
-    return cupel_fail(&protocol->error, CUPEL_STATUS_IO,
-                      "the data set \"%s\" (%s) is not found: looked in $CUPEL_DATA (%s)%s%s and the "
-                      "user's cache; give its folder with --data",
-                      set, cupel_recipe_origin(protocol->recipe, "data.set"),
-                      common == NULL ? "not set" : common, beside == NULL ? "" : ", ",
-                      beside == NULL ? "" : beside);
+    return cupel_fail(
+        &protocol->error, CUPEL_STATUS_IO,
+        "the data set \"%s\" (%s) is not found: looked in $CUPEL_DATA (%s)%s%s and the "
+        "user's cache; give its folder with --data",
+        set, cupel_recipe_origin(protocol->recipe, "data.set"), common == NULL ? "not set" : common,
+        beside == NULL ? "" : ", ", beside == NULL ? "" : beside);
 }
 
 /* --- which images --- */
@@ -102,8 +103,8 @@ bool cupel_protocol_is_anomaly(const cupel_protocol *protocol, int64_t label) {
     return !listed(protocol->normal, protocol->n_normal, label);
 }
 
-/* Takes over the outcome of a call that made a data set: keeps the sentence of a failure. A file that
- * does not fit another is bad data here. */
+/* Takes over the outcome of a call that made a data set: keeps the sentence of a failure. A file
+ * that does not fit another is bad data here. */
 static cupel_status made(cupel_protocol *protocol, cupel_status status, cupel_dataset **set) {
     if (status == CUPEL_STATUS_OK)
         return status;
@@ -165,8 +166,7 @@ static cupel_status hold_out(cupel_protocol *protocol) {
                           (long long)held_out, (long long)count);
     const int64_t counts[] = {-1, held_out};
     cupel_dataset *parts[2] = {NULL, NULL};
-    CUPEL_TRY(made(protocol,
-                   cupel_dataset_split(parts, counts, 2, protocol->train, (uint64_t)seed),
+    CUPEL_TRY(made(protocol, cupel_dataset_split(parts, counts, 2, protocol->train, (uint64_t)seed),
                    &parts[0]));
     cupel_dataset_destroy(protocol->train);
     protocol->train = parts[0];
@@ -180,8 +180,8 @@ static cupel_status open_train(cupel_protocol *protocol) {
                    &protocol->train));
     if (protocol->n_normal > 0) {
         cupel_dataset *next = NULL;
-        const cupel_status status = cupel_dataset_filter(&next, protocol->train, protocol->normal,
-                                                         protocol->n_normal);
+        const cupel_status status =
+            cupel_dataset_filter(&next, protocol->train, protocol->normal, protocol->n_normal);
         CUPEL_TRY(replace(protocol, status, next, &protocol->train));
     }
     CUPEL_TRY(hold_out(protocol));

@@ -47,8 +47,7 @@ static void remove_leftovers(const struct run_folder *folder) {
     while (listing != NULL && (entry = readdir(listing)) != NULL)
         for (int i = 0; i < RUN_FILES; i++) {
             const size_t length = strlen(run_files[i]);
-            if (entry->d_name[0] == '.' &&
-                strncmp(entry->d_name + 1, run_files[i], length) == 0 &&
+            if (entry->d_name[0] == '.' && strncmp(entry->d_name + 1, run_files[i], length) == 0 &&
                 strncmp(entry->d_name + 1 + length, ".tmp-", 5) == 0)
                 (void)unlinkat(folder->lock, entry->d_name, 0);
         }
@@ -124,8 +123,8 @@ static cupel_status write_all(int descriptor, const char *text, const char *name
     return CUPEL_STATUS_OK;
 }
 
-cupel_status run_folder_append(const struct run_folder *folder, const char *name,
-                               const char *text, uint64_t *size, struct cupel_error *error) {
+cupel_status run_folder_append(const struct run_folder *folder, const char *name, const char *text,
+                               uint64_t *size, struct cupel_error *error) {
     const int descriptor =
         openat(folder->lock, name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     if (descriptor < 0)

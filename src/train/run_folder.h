@@ -24,8 +24,8 @@ struct run_folder {
 /* The path of a new run: `wanted`, or with NULL runs/NAME-N, the first that is free. */
 cupel_status run_folder_choose(char **out, const char *wanted, const char *name,
                                struct cupel_error *error);
-/* Opens (making it first where asked) and locks the folder, and removes what an interrupted write left
- * behind. BUSY when another process holds it. */
+/* Opens (making it first where asked) and locks the folder, and removes what an interrupted write
+ * left behind. BUSY when another process holds it. */
 cupel_status run_folder_open(struct run_folder *folder, const char *path, bool make,
                              struct cupel_error *error);
 void run_folder_close(struct run_folder *folder);
@@ -36,8 +36,8 @@ cupel_status run_folder_clear(const struct run_folder *folder, struct cupel_erro
 /* The path of a file in it, in fresh memory; NULL when refused. */
 char *run_folder_file(const struct run_folder *folder, const char *name);
 /* Appends bytes to a file and syncs it. *size (may be NULL): of the file afterwards. */
-cupel_status run_folder_append(const struct run_folder *folder, const char *name,
-                               const char *text, uint64_t *size, struct cupel_error *error);
+cupel_status run_folder_append(const struct run_folder *folder, const char *name, const char *text,
+                               uint64_t *size, struct cupel_error *error);
 /* Cuts a file that is longer than `size`; a missing or shorter one is left alone. */
 cupel_status run_folder_cut(const struct run_folder *folder, const char *name, uint64_t size,
                             struct cupel_error *error);

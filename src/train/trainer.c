@@ -1,7 +1,8 @@
 /*
  * The trainer: two compiled steps (full batch, last smaller batch) and the scoring pass over one
- * parameter set and one workspace. All arithmetic of a step, its metrics too, is inside the program;
- * here batches are handed in and numbers are read out once an epoch. Test: tests/test_trainer.c
+ * parameter set and one workspace. All arithmetic of a step, its metrics too, is inside the
+ * program; here batches are handed in and numbers are read out once an epoch.
+ * Test: tests/test_trainer.c
  */
 #include <inttypes.h>
 #include <math.h>
@@ -33,7 +34,7 @@ struct cupel_trainer {
     int workers;
     cupel_parameters *parameters;
     cupel_workspace *workspace;
-    cupel_plan *plan; /* borrowed; may be NULL */
+    cupel_plan *plan;       /* borrowed; may be NULL */
     struct step full, tail; /* tail is empty where the batch divides the images */
     struct evaluator evaluator;
     const cupel_dataset *train, *held_out;
@@ -42,8 +43,8 @@ struct cupel_trainer {
     cupel_loader *loader; /* made at the first step after a change of position */
     int64_t epoch, batch; /* the next to run; batch == batches: the epoch is over */
     uint64_t step;
-    double best;          /* lowest so far; infinity at first */
-    cupel_score *scores;  /* of the held-out images */
+    double best;         /* lowest so far; infinity at first */
+    cupel_score *scores; /* of the held-out images */
     struct cupel_error error;
 };
 
@@ -107,8 +108,8 @@ static cupel_status build(cupel_trainer *trainer, cupel_recipe *recipe) {
         return cupel_fail(error, status, "%s", cupel_context_error(context));
     CUPEL_TRY(compile_step(trainer, "train", network->batch, &trainer->full));
     if (trainer->images % network->batch != 0)
-        CUPEL_TRY(compile_step(trainer, "train-last", trainer->images % network->batch,
-                               &trainer->tail));
+        CUPEL_TRY(
+            compile_step(trainer, "train-last", trainer->images % network->batch, &trainer->tail));
     CUPEL_TRY(evaluator_init(&trainer->evaluator, trainer->parameters, context, network,
                              trainer->workspace, trainer->plan, error));
     trainer->scores = cupel_alloc((size_t)trainer->held_out_images + 1, sizeof *trainer->scores);
@@ -116,9 +117,9 @@ static cupel_status build(cupel_trainer *trainer, cupel_recipe *recipe) {
                                    : cupel_fail_memory(error, "held-out scores", 0);
 }
 
-cupel_status cupel_trainer_create(cupel_trainer **out, cupel_context *context,
-                                  cupel_recipe *recipe, const cupel_dataset *train,
-                                  const cupel_dataset *held_out, cupel_plan *plan) {
+cupel_status cupel_trainer_create(cupel_trainer **out, cupel_context *context, cupel_recipe *recipe,
+                                  const cupel_dataset *train, const cupel_dataset *held_out,
+                                  cupel_plan *plan) {
     *out = NULL;
     cupel_trainer *const trainer = cupel_alloc(1, sizeof *trainer);
     if (trainer == NULL)
@@ -198,10 +199,9 @@ static cupel_status write_inputs(cupel_trainer *trainer, cupel_bindings *binding
         cupel_bindings_write(bindings, "rows", batch->positions, rows * sizeof *batch->positions));
     CUPEL_TRY_DONE(cupel_bindings_write_u64(bindings, "seed", trainer->network.seed));
     CUPEL_TRY_DONE(cupel_bindings_write_u64(bindings, "step", trainer->step));
-    CUPEL_TRY_DONE(cupel_bindings_write_scalar(bindings, "learning_rate",
-                                               trainer->network.learning_rate));
     CUPEL_TRY_DONE(
-        cupel_bindings_write_scalar(bindings, "kl_weight", trainer->network.kl_weight));
+        cupel_bindings_write_scalar(bindings, "learning_rate", trainer->network.learning_rate));
+    CUPEL_TRY_DONE(cupel_bindings_write_scalar(bindings, "kl_weight", trainer->network.kl_weight));
 done:
     return status == CUPEL_STATUS_OK
                ? status
@@ -216,9 +216,9 @@ static void name_the_node(cupel_trainer *trainer, const cupel_batch *batch,
     struct step step = {0};
     cupel_workspace *workspace = NULL;
     const cupel_run_options options = {.stop_at_non_finite = true};
-    cupel_status status = network_compile_train(
-        &step.program, trainer->parameters, trainer->context, &trainer->network, "train-replay",
-        batch->count, true, NULL, &ignored);
+    cupel_status status = network_compile_train(&step.program, trainer->parameters,
+                                                trainer->context, &trainer->network, "train-replay",
+                                                batch->count, true, NULL, &ignored);
     if (status == CUPEL_STATUS_OK)
         status = cupel_bindings_create(&step.bindings, step.program);
     if (status == CUPEL_STATUS_OK)
@@ -232,8 +232,9 @@ static void name_the_node(cupel_trainer *trainer, const cupel_batch *batch,
         if (status == CUPEL_STATUS_NOT_FINITE)
             (void)cupel_fail(found, status, "%s", cupel_program_error(step.program));
         else if (status == CUPEL_STATUS_OK)
-            (void)cupel_fail(found, status, "the reference kernels stay finite on the same batch: a "
-                                            "value overflowed in a fast kernel");
+            (void)cupel_fail(found, status,
+                             "the reference kernels stay finite on the same batch: a "
+                             "value overflowed in a fast kernel");
     }
     release_step(&step);
     (void)cupel_workspace_destroy(workspace);
@@ -243,11 +244,11 @@ static cupel_status diverged(cupel_trainer *trainer, const cupel_batch *batch) {
     struct cupel_error found = {0};
     name_the_node(trainer, batch, &found);
     return cupel_fail(&trainer->error, CUPEL_STATUS_NOT_FINITE,
-                      "the loss is not finite at step %" PRIu64 " (epoch %lld, batch %lld)%s%s; the step "
+                      "the loss is not finite at step %" PRIu64
+                      " (epoch %lld, batch %lld)%s%s; the step "
                       "changed nothing. Lower train.learning_rate, or look at the images",
                       trainer->step + 1, (long long)trainer->epoch + 1,
-                      (long long)trainer->batch + 1, found.text[0] == '\0' ? "" : ": ",
-                      found.text);
+                      (long long)trainer->batch + 1, found.text[0] == '\0' ? "" : ": ", found.text);
 }
 
 static cupel_status run_batch(cupel_trainer *trainer, const cupel_batch *batch, double *loss) {
@@ -337,10 +338,11 @@ static cupel_status score_held_out(cupel_trainer *trainer, cupel_epoch_result *o
     out->held_out.elbo = out->held_out.reconstruction + out->held_out.kl;
     out->has_held_out = true;
     if (!isfinite(out->held_out.elbo))
-        return cupel_fail(&trainer->error, CUPEL_STATUS_NOT_FINITE,
-                          "the held-out ELBO is not finite after epoch %lld: the training diverged; "
-                          "lower train.learning_rate",
-                          (long long)trainer->epoch + 1);
+        return cupel_fail(
+            &trainer->error, CUPEL_STATUS_NOT_FINITE,
+            "the held-out ELBO is not finite after epoch %lld: the training diverged; "
+            "lower train.learning_rate",
+            (long long)trainer->epoch + 1);
     out->threshold = quantile(trainer->scores, count, trainer->network.quantile);
     return CUPEL_STATUS_OK;
 }

@@ -88,8 +88,7 @@ cupel_status weights_describe(cupel_tensors *weights, const char *recipe_text,
     CUPEL_TRY_DONE(cupel_tensors_set_metadata(weights, "format", "pt"));
     CUPEL_TRY_DONE(cupel_tensors_set_metadata(weights, "cupel.format", format_name));
     CUPEL_TRY_DONE(cupel_tensors_set_metadata(weights, "cupel.recipe", recipe_text));
-    CUPEL_TRY_DONE(
-        cupel_tensors_set_metadata(weights, "cupel.preprocessing", preprocessing.bytes));
+    CUPEL_TRY_DONE(cupel_tensors_set_metadata(weights, "cupel.preprocessing", preprocessing.bytes));
     CUPEL_TRY_DONE(cupel_tensors_set_metadata(weights, "cupel.classes", classes.bytes));
     CUPEL_TRY_DONE(cupel_tensors_set_metadata(weights, "cupel.epoch", epoch.bytes));
     if (facts->has_threshold) {
@@ -106,8 +105,8 @@ done:
                                      : cupel_fail(error, status, "no memory for the metadata");
 }
 
-cupel_status weights_read_recipe(cupel_recipe **out, const cupel_tensors *tensors,
-                                 const char *path, struct cupel_error *error) {
+cupel_status weights_read_recipe(cupel_recipe **out, const cupel_tensors *tensors, const char *path,
+                                 struct cupel_error *error) {
     *out = NULL;
     const char *const format = cupel_tensors_metadata(tensors, "cupel.format");
     const char *const text = cupel_tensors_metadata(tensors, "cupel.recipe");

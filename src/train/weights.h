@@ -29,8 +29,8 @@ cupel_status weights_describe(cupel_tensors *weights, const char *recipe_text,
                               const struct weights_facts *facts, struct cupel_error *error);
 
 /* The recipe inside a weights or state file; `path` for messages. BAD_DATA when there is none. */
-cupel_status weights_read_recipe(cupel_recipe **out, const cupel_tensors *tensors,
-                                 const char *path, struct cupel_error *error);
+cupel_status weights_read_recipe(cupel_recipe **out, const cupel_tensors *tensors, const char *path,
+                                 struct cupel_error *error);
 /* false in *has where the file has no threshold. */
 cupel_status weights_read_threshold(const cupel_tensors *weights, const char *path, bool *has,
                                     double *threshold, struct cupel_error *error);

@@ -1,8 +1,8 @@
 /*
- * Moves of elements of any type in plain order: transpose, slice, concat, pad, broadcast_to. Each is a
- * copy of a box with a stride per axis on either side; axes that run on in both are merged, so that
- * most moves are a few long copies. Two exchanged axes of 4-byte elements go through transposes of
- * tiles. Test: tests/test_kernels_move.c
+ * Moves of elements of any type in plain order: transpose, slice, concat, pad, broadcast_to. Each
+ * is a copy of a box with a stride per axis on either side; axes that run on in both are merged, so
+ * that most moves are a few long copies. Two exchanged axes of 4-byte elements go through
+ * transposes of tiles. Test: tests/test_kernels_move.c
  */
 #include <string.h>
 

@@ -1,9 +1,10 @@
 /*
  * Batch norm: training, its gradients, inference, in any layout. Channels are taken in groups that
  * lie together in memory (one where channels are apart, a block, up to 64 where they are last); a
- * group of one image is a tile of 64 columns whose numbers repeat with the group. Statistics are sums
- * around a first guess of the mean, in float over short runs and in double beyond; few groups are cut
- * over the batch into at most 8 pieces that meet in a fixed tree. Test: tests/test_kernels_norm.c
+ * group of one image is a tile of 64 columns whose numbers repeat with the group. Statistics are
+ * sums around a first guess of the mean, in float over short runs and in double beyond; few groups
+ * are cut over the batch into at most 8 pieces that meet in a fixed tree.
+ * Test: tests/test_kernels_norm.c
  */
 #include <math.h>
 #include <string.h>

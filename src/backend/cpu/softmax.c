@@ -1,6 +1,6 @@
 /*
- * softmax, log_softmax, logsumexp and cross_entropy along the last axis: rows over threads, each row
- * read while it is in the cache. Test: tests/test_kernels_softmax.c
+ * softmax, log_softmax, logsumexp and cross_entropy along the last axis: rows over threads, each
+ * row read while it is in the cache. Test: tests/test_kernels_softmax.c
  */
 #include <math.h>
 #include <string.h>
@@ -27,7 +27,8 @@ static enum kind kind_of(const char *op) {
                                             : KIND_CROSS_ENTROPY;
 }
 
-/* Elements of a row: the last axis, or for logsumexp the trailing axes that are reduced. 0: no rows. */
+/* Elements of a row: the last axis, or for logsumexp the trailing axes that are reduced. 0: no
+ * rows. */
 static int64_t row_length(const cupel_op_view *view) {
     const cupel_shape shape = view->inputs[0].shape;
     if (shape.rank == 0)

@@ -1,6 +1,7 @@
 /*
- * Optimiser updates over threads, one parameter or a sweep of several. The numbers that change from step to step (bias corrections,
- * learning rate) are computed once in double. Test: tests/test_kernels_update.c
+ * Optimiser updates over threads, one parameter or a sweep of several. The numbers that change from
+ * step to step (bias corrections, learning rate) are computed once in double.
+ * Test: tests/test_kernels_update.c
  */
 #include <math.h>
 #include <string.h>

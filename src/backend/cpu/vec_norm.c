@@ -1,6 +1,6 @@
 /*
- * The loops behind vec_norm.h. Tiles of full width have a loop of fixed length, which compilers keep
- * in registers. Sums run in float over 64 rows at most, then in double.
+ * The loops behind vec_norm.h. Tiles of full width have a loop of fixed length, which compilers
+ * keep in registers. Sums run in float over 64 rows at most, then in double.
  * Test: tests/test_kernels_norm.c
  */
 #include "backend/cpu/vec_norm.h"

@@ -1,6 +1,6 @@
 /*
- * Passes over tiles whose columns belong to channels: `rows` rows of `w` floats (at most NORM_LANES),
- * `stride` apart, with one number per column. Test: tests/test_kernels_norm.c
+ * Passes over tiles whose columns belong to channels: `rows` rows of `w` floats (at most
+ * NORM_LANES), `stride` apart, with one number per column. Test: tests/test_kernels_norm.c
  */
 #ifndef CUPEL_VEC_NORM_H
 #define CUPEL_VEC_NORM_H

@@ -1,7 +1,7 @@
 /*
- * The loops behind vec_pool.h. Windows are clipped to the image; each loop over channels has a fixed
- * length where the channels are a block. A NaN is larger than all numbers, the first of equals wins.
- * Test: tests/test_kernels_pool.c
+ * The loops behind vec_pool.h. Windows are clipped to the image; each loop over channels has a
+ * fixed length where the channels are a block. A NaN is larger than all numbers, the first of
+ * equals wins. Test: tests/test_kernels_pool.c
  */
 #include "backend/cpu/vec_pool.h"
 

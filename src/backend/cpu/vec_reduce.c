@@ -22,7 +22,8 @@ static double fold_sum(const float *lanes) {
     return wide[0];
 }
 
-/* Adds `steps` times LANES floats to the lanes, four at a time first: a quarter of the roundings. */
+/* Adds `steps` times LANES floats to the lanes, four at a time first: a quarter of the
+ * roundings. */
 static void add_steps(float *restrict lanes, const float *restrict in, int64_t steps) {
     for (; steps >= 4; steps -= 4, in += 4 * LANES)
         for (int k = 0; k < LANES; k++)

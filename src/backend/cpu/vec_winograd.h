@@ -1,7 +1,7 @@
 /*
- * The parts of Winograd's convolution F(4x4, 3x3) for channels in blocks of 16 (Lavin and Gray 2016):
- * transforms of single tiles and the products between them. AVX-512 alone; elsewhere the functions
- * are NULL. Test: tests/test_kernels_winograd.c
+ * The parts of Winograd's convolution F(4x4, 3x3) for channels in blocks of 16 (Lavin and Gray
+ * 2016): transforms of single tiles and the products between them. AVX-512 alone; elsewhere the
+ * functions are NULL. Test: tests/test_kernels_winograd.c
  */
 #ifndef CUPEL_VEC_WINOGRAD_H
 #define CUPEL_VEC_WINOGRAD_H

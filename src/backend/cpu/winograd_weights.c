@@ -1,8 +1,8 @@
 /*
  * Gradients of 3x3 filters by Winograd's algorithm: the 4x4 gradients of a tile act as a filter of
- * four taps on its 6x6 pixels. Channels are cut into groups of 64 by 64, whose 36 sums stay in the L2
- * cache while all tiles pass; few groups are cut further over the batch, into at most 8 pieces that
- * meet in a fixed tree. So nothing depends on the number of threads.
+ * four taps on its 6x6 pixels. Channels are cut into groups of 64 by 64, whose 36 sums stay in the
+ * L2 cache while all tiles pass; few groups are cut further over the batch, into at most 8 pieces
+ * that meet in a fixed tree. So nothing depends on the number of threads.
  * Test: tests/test_kernels_winograd.c
  */
 #include <string.h>
