@@ -1,7 +1,7 @@
 /*
- * Winograd's convolution against the reference: three directions, paddings, channels in odd numbers of
- * blocks, images that leave parts of tiles, tiles that do not fill a group; errors stay below 5e-6 of
- * the largest result; the same bits for any number of threads; what is declined.
+ * Winograd's convolution against the reference: three directions, paddings, channels in odd numbers
+ * of blocks, images that leave parts of tiles, tiles that do not fill a group; errors stay below
+ * 5e-6 of the largest result; the same bits for any number of threads; what is declined.
  */
 #include "support/kernel_case.h"
 

@@ -1,7 +1,7 @@
 /*
  * Passes order and steps: the prologue first, the forward pass as built, updates as soon as their
- * gradient is there, packs just before their reader, writes to variables after all guards and, where
- * that can be, after all reads. The lists of what a step must follow hold on random graphs.
+ * gradient is there, packs just before their reader, writes to variables after all guards and,
+ * where that can be, after all reads. The lists of what a step must follow hold on random graphs.
  */
 #include "support/forms.h"
 #include "support/passes.h"

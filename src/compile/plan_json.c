@@ -1,7 +1,7 @@
 /*
- * Plans as text: plan.json. The first fields are the fingerprint, on which the bits of a run depend:
- * a plan made under another one is refused by the name of the field. Choices are sorted, one a line,
- * so that two plans can be compared by eye. Test: tests/test_plan_json.c
+ * Plans as text: plan.json. The first fields are the fingerprint, on which the bits of a run
+ * depend: a plan made under another one is refused by the name of the field. Choices are sorted,
+ * one a line, so that two plans can be compared by eye. Test: tests/test_plan_json.c
  */
 #include <inttypes.h>
 #include <stdio.h>

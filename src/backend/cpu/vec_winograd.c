@@ -1,6 +1,6 @@
 /*
- * The loops behind vec_winograd.h. A vector holds one pixel's 16 channels, so transforms are sums of
- * vectors; products keep 28 (gradients: 16) sums in registers and broadcast the other factor.
+ * The loops behind vec_winograd.h. A vector holds one pixel's 16 channels, so transforms are sums
+ * of vectors; products keep 28 (gradients: 16) sums in registers and broadcast the other factor.
  * Test: tests/test_kernels_winograd.c
  */
 #include "backend/cpu/vec_winograd.h"
@@ -33,9 +33,9 @@ static inline vector sub(vector x, vector y) {
     return _mm512_sub_ps(x, y);
 }
 
-/* Points of interpolation: 0, a, -a, b, -b and infinity. These lose least (Barabasz et al. 2020 study
- * the choice) and are exact in binary, as are their squares; 1 and 2 would save a few products and
- * lose two to four times as much. */
+/* Points of interpolation: 0, a, -a, b, -b and infinity. These lose least (Barabasz et al. 2020
+ * study the choice) and are exact in binary, as are their squares; 1 and 2 would save a few
+ * products and lose two to four times as much. */
 #define POINT_A 0.625F
 #define POINT_B 1.5F
 #define A2 (POINT_A * POINT_A)

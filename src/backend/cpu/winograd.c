@@ -3,8 +3,8 @@
  * small matrices instead of 144, at the price of sums before and after. Tiles of 4x4 results are
  * numbered through all images; a thread takes blocks of tiles so small that the transformed pixels
  * stay in its L2 cache. Backward data is the forward computation with turned filters. Each tile is
- * computed by itself, so bits do not depend on threads. Errors are two to five times those of a direct
- * convolution. Test: tests/test_kernels_winograd.c
+ * computed by itself, so bits do not depend on threads. Errors are two to five times those of a
+ * direct convolution. Test: tests/test_kernels_winograd.c
  */
 #include <string.h>
 

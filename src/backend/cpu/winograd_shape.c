@@ -1,4 +1,5 @@
-/* Shapes and tiles of Winograd's convolution; see winograd.h. Test: tests/test_kernels_winograd.c */
+/* Shapes and tiles of Winograd's convolution; see winograd.h.
+ * Test: tests/test_kernels_winograd.c */
 #include "backend/cpu/winograd.h"
 
 static bool blocks_of_f32(const cupel_desc *desc) {
