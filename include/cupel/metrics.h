@@ -34,8 +34,7 @@ CUPEL_API CUPEL_CHECKED cupel_status cupel_metric_auroc(cupel_metric *out, const
 /* Average precision: the sum over thresholds of (change of recall) x precision, as scikit-learn
  * defines it (no interpolation). With a prevalence in (0, 1) the negatives are re-weighted so that
  * positives have that share; 0 leaves them as they are. The interval is the logit one of Boyd et
- * al.
- * 2013. */
+ * al. 2013. */
 CUPEL_API CUPEL_CHECKED cupel_status cupel_metric_average_precision(cupel_metric *out,
                                                                     const double *scores,
                                                                     const uint8_t *positive,

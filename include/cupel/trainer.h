@@ -51,9 +51,8 @@ typedef struct cupel_epoch_result {
     cupel_elbo train; /* means over the epoch, taken while the weights moved */
     bool has_held_out;
     cupel_elbo held_out;
-    double
-        threshold; /* the recipe's quantile of the held-out scores; NaN without held-out images */
-    bool best;     /* lowest held-out ELBO so far; without held-out images: lowest loss */
+    double threshold; /* the recipe's quantile of the held-out scores; NaN without such images */
+    bool best;        /* lowest held-out ELBO so far; without held-out images: lowest loss */
 } cupel_epoch_result;
 
 /* The sentence of a failure is on the context. recipe is read once; train and held_out (may be
