@@ -61,6 +61,7 @@ static void test_lone_ops(void **state) {
     check_lone(&op_div, NULL, 2, false, 0);
     check_lone(&op_maximum, NULL, 2, false, 0);
     check_lone(&op_minimum, NULL, 2, false, 0);
+    check_lone(&op_pow, NULL, 2, true, ulp);
     check_lone(&op_select, NULL, 3, false, 0);
     for (int64_t comparison = CUPEL_EQUAL; comparison <= CUPEL_GREATER_EQUAL; comparison++) {
         const struct attrs_compare compare = {.comparison = comparison};
@@ -84,14 +85,15 @@ static void test_special_values(void **state) {
         const void *attrs;
         int n;
     } rows[] = {
-        {&op_neg, NULL, 1},      {&op_abs, NULL, 1},           {&op_exp, NULL, 1},
-        {&op_log, NULL, 1},      {&op_sqrt, NULL, 1},          {&op_square, NULL, 1},
-        {&op_sign, NULL, 1},     {&op_relu, NULL, 1},          {&op_sigmoid, NULL, 1},
-        {&op_tanh, NULL, 1},     {&op_softplus, NULL, 1},      {&op_reciprocal, NULL, 1},
-        {&op_clamp, &clamp, 1},  {&op_leaky_relu, &leaky, 1},  {&op_add, NULL, 2},
-        {&op_sub, NULL, 2},      {&op_mul, NULL, 2},           {&op_div, NULL, 2},
-        {&op_maximum, NULL, 2},  {&op_minimum, NULL, 2},       {&op_compare, &equal, 2},
-        {&op_compare, &less, 2}, {&op_compare, &not_equal, 2}, {&op_select, NULL, 3},
+        {&op_neg, NULL, 1},       {&op_abs, NULL, 1},          {&op_exp, NULL, 1},
+        {&op_log, NULL, 1},       {&op_sqrt, NULL, 1},         {&op_square, NULL, 1},
+        {&op_sign, NULL, 1},      {&op_relu, NULL, 1},         {&op_sigmoid, NULL, 1},
+        {&op_tanh, NULL, 1},      {&op_softplus, NULL, 1},     {&op_reciprocal, NULL, 1},
+        {&op_clamp, &clamp, 1},   {&op_leaky_relu, &leaky, 1}, {&op_add, NULL, 2},
+        {&op_pow, NULL, 2},       {&op_sub, NULL, 2},          {&op_mul, NULL, 2},
+        {&op_div, NULL, 2},       {&op_maximum, NULL, 2},      {&op_minimum, NULL, 2},
+        {&op_compare, &equal, 2}, {&op_compare, &less, 2},     {&op_compare, &not_equal, 2},
+        {&op_select, NULL, 3},
     };
     for (size_t r = 0; r < sizeof rows / sizeof rows[0]; r++) {
         check_context("%s", rows[r].op->name);

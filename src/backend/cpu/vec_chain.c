@@ -49,6 +49,13 @@
         } \
     }
 
+/* In double, element by element: powers are rare, and exp(b log a) in float would lose digits. */
+static inline float power(float a, float b) {
+    if (a != a || b != b || a < 0.0F)
+        return NAN;
+    return (float)pow((double)a, (double)b);
+}
+
 UNARY(run_neg, -x)
 UNARY(run_abs, real_abs(x))
 UNARY(run_exp, real_expf(x))
@@ -69,6 +76,7 @@ BINARY(run_mul, x *y)
 BINARY(run_div, x / y)
 BINARY(run_maximum, x != x ? x : (x > y ? x : y))
 BINARY(run_minimum, x != x ? x : (x < y ? x : y))
+BINARY(run_pow, power(x, y))
 BINARY(run_equal, x == y ? 1.0F : 0.0F)
 BINARY(run_not_equal, x != y ? 1.0F : 0.0F)
 BINARY(run_less, x < y ? 1.0F : 0.0F)
@@ -135,6 +143,7 @@ const struct vec_chain_table CUPEL_VEC(vec_chain) = {
             [CHAIN_DIV] = run_div,
             [CHAIN_MAXIMUM] = run_maximum,
             [CHAIN_MINIMUM] = run_minimum,
+            [CHAIN_POW] = run_pow,
             [CHAIN_SELECT] = run_select,
             [CHAIN_EQUAL] = run_equal,
             [CHAIN_NOT_EQUAL] = run_not_equal,

@@ -32,6 +32,7 @@
     X(DIV, "div") \
     X(MAXIMUM, "maximum") \
     X(MINIMUM, "minimum") \
+    X(POW, "pow") \
     X(SELECT, "select") \
     X(EQUAL, NULL) \
     X(NOT_EQUAL, NULL) \
