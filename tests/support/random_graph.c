@@ -154,7 +154,8 @@ static cupel_node product(struct making *m, cupel_node x) {
         return calm(cupel_matmul(x, y, false, true));
     if (extent(x, 0) == extent(y, 0))
         return calm(cupel_matmul(x, y, true, false));
-    return calm(cupel_matmul(x, x, true, false));
+    return cupel_add(calm(cupel_matmul(x, x, true, false)),
+                     cupel_reduce_mean(y, CUPEL_AXIS(0) | CUPEL_AXIS(1), true));
 }
 
 static cupel_node normalised(struct making *m, cupel_node x) {
@@ -164,7 +165,7 @@ static cupel_node normalised(struct making *m, cupel_node x) {
     const cupel_node gamma = cupel_full(m->graph, CUPEL_TYPE_REAL, channels, .8);
     const cupel_node beta = cupel_full(m->graph, CUPEL_TYPE_REAL, channels, .1);
     const cupel_node y = cupel_batch_norm_train(x, gamma, beta, .1);
-    if (below(m, 2)) /* the mean is a value of its own */
+    if (!m->options.smooth && below(m, 2)) /* the mean is a value of its own, without gradient */
         keep(m, cupel_reshape(cupel_node_output(y, 1), shape2(1, extent(x, 1))));
     return y;
 }
