@@ -105,8 +105,8 @@ static void print_row(bool json, const char *key, double value, int decimals, bo
 
 static void report(bool json, const double *times, int64_t steps, int64_t batch,
                    const cupel_program_info *info) {
-    const double median = steps % 2 == 1 ? times[steps / 2]
-                                         : 0.5 * (times[steps / 2 - 1] + times[steps / 2]);
+    const double median =
+        steps % 2 == 1 ? times[steps / 2] : 0.5 * (times[steps / 2 - 1] + times[steps / 2]);
     if (json)
         printf("{");
     print_row(json, "median_ms", 1e3 * median, 3, false);

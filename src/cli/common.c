@@ -71,9 +71,10 @@ static int find_in_run(struct weights_paths *out, const char *run,
     if (out->weights == NULL || out->plan == NULL)
         return fail_with(CUPEL_STATUS_OUT_OF_MEMORY, NULL);
     if (!exists(out->weights)) {
-        complain("%s has no weights yet (%s): they are written at the end of the first epoch; go on "
-                 "with cupel train --resume %s",
-                 run, out->weights, run);
+        complain(
+            "%s has no weights yet (%s): they are written at the end of the first epoch; go on "
+            "with cupel train --resume %s",
+            run, out->weights, run);
         return EXIT_IO;
     }
     if (!exists(out->plan)) {

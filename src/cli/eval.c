@@ -66,17 +66,15 @@ static int judge_network(struct evaluation *evaluation) {
     const cupel_scorer_info info = cupel_scorer_get_info(evaluation->scorer);
     if (code == EXIT_FINE && info.has_threshold)
         evaluation->has_confusion =
-            cupel_metric_confusion(&evaluation->confusion, evaluation->scores,
-                                   evaluation->positive, evaluation->count,
-                                   info.threshold) == CUPEL_STATUS_OK;
+            cupel_metric_confusion(&evaluation->confusion, evaluation->scores, evaluation->positive,
+                                   evaluation->count, info.threshold) == CUPEL_STATUS_OK;
     return code;
 }
 
 static int judge_baseline(struct evaluation *evaluation, cupel_baseline_kind kind, int64_t k) {
     cupel_baseline *baseline;
-    cupel_status status =
-        cupel_baseline_create(&baseline, kind, k, cupel_protocol_train(evaluation->protocol),
-                              evaluation->threads);
+    cupel_status status = cupel_baseline_create(
+        &baseline, kind, k, cupel_protocol_train(evaluation->protocol), evaluation->threads);
     if (status == CUPEL_STATUS_OK)
         status = cupel_baseline_score(baseline, evaluation->padded, evaluation->scores,
                                       evaluation->threads);
@@ -181,11 +179,12 @@ static void print_table(const struct evaluation *evaluation) {
     if (evaluation->has_confusion) {
         const cupel_confusion *const c = &evaluation->confusion;
         char number[CUPEL_NUMBER_TEXT_SIZE];
-        printf("\nat the threshold %s (%s): %lld of %lld anomalies found, %lld of %lld normal images "
-               "called anomalous\n",
-               cupel_number_format_fixed(number, info.threshold, 2), info.threshold_rule,
-               (long long)c->true_positives, (long long)(c->true_positives + c->false_negatives),
-               (long long)c->false_positives, (long long)(c->false_positives + c->true_negatives));
+        printf(
+            "\nat the threshold %s (%s): %lld of %lld anomalies found, %lld of %lld normal images "
+            "called anomalous\n",
+            cupel_number_format_fixed(number, info.threshold, 2), info.threshold_rule,
+            (long long)c->true_positives, (long long)(c->true_positives + c->false_negatives),
+            (long long)c->false_positives, (long long)(c->false_positives + c->true_negatives));
     }
 }
 
@@ -202,9 +201,8 @@ static int open_protocol(struct evaluation *evaluation, const struct arguments *
         folder = recorded;
     const cupel_status status = cupel_protocol_create(
         &evaluation->protocol, cupel_scorer_recipe(evaluation->scorer), folder, NULL);
-    int code = fail_with(status, evaluation->protocol == NULL
-                                     ? NULL
-                                     : cupel_protocol_error(evaluation->protocol));
+    int code = fail_with(
+        status, evaluation->protocol == NULL ? NULL : cupel_protocol_error(evaluation->protocol));
     if (code == EXIT_FINE)
         code = fail_with(cupel_protocol_test(evaluation->protocol, &evaluation->test),
                          cupel_protocol_error(evaluation->protocol));
@@ -224,8 +222,8 @@ static int prepare(struct evaluation *evaluation) {
             evaluation->protocol, cupel_dataset_label(evaluation->test, i));
         evaluation->positives += evaluation->positive[i];
     }
-    return fail_with(status, evaluation->padded == NULL ? NULL
-                                                        : cupel_dataset_error(evaluation->padded));
+    return fail_with(status,
+                     evaluation->padded == NULL ? NULL : cupel_dataset_error(evaluation->padded));
 }
 
 static int evaluate(struct evaluation *evaluation, const struct arguments *arguments) {
@@ -257,9 +255,8 @@ int command_eval(const struct arguments *arguments) {
     evaluation.threads = threads > 0 ? (int)threads : 2;
     cupel_context *const context = make_context(&code);
     if (context != NULL)
-        code = fail_with(
-            cupel_scorer_create(&evaluation.scorer, context, paths.weights, &options),
-            cupel_context_error(context));
+        code = fail_with(cupel_scorer_create(&evaluation.scorer, context, paths.weights, &options),
+                         cupel_context_error(context));
     if (code == EXIT_FINE)
         code = evaluate(&evaluation, arguments);
     cupel_dataset_destroy(evaluation.padded);

@@ -93,10 +93,10 @@ static void to_planes(const uint8_t *pixels, int from, int64_t count, int to, ui
     for (int64_t i = 0; i < count; i++) {
         const uint8_t *const p = pixels + i * from;
         for (int c = 0; c < to; c++)
-            out[c * count + i] = from == to   ? p[c]
-                                 : from == 1 ? p[0]
-                                             : (uint8_t)((299 * p[0] + 587 * p[1] + 114 * p[2] + 500) /
-                                                         1000);
+            out[c * count + i] =
+                from == to  ? p[c]
+                : from == 1 ? p[0]
+                            : (uint8_t)((299 * p[0] + 587 * p[1] + 114 * p[2] + 500) / 1000);
     }
 }
 
@@ -104,8 +104,8 @@ static void to_planes(const uint8_t *pixels, int from, int64_t count, int to, ui
 static int read_png(const char *path, int64_t channels, int64_t size[2], uint8_t **pixels,
                     size_t index, size_t count) {
     cupel_image *image;
-    int code = fail_with(cupel_image_read(&image, path),
-                         image == NULL ? NULL : cupel_image_error(image));
+    int code =
+        fail_with(cupel_image_read(&image, path), image == NULL ? NULL : cupel_image_error(image));
     if (code == EXIT_FINE && index == 0) {
         size[0] = cupel_image_height(image);
         size[1] = cupel_image_width(image);
@@ -115,10 +115,11 @@ static int read_png(const char *path, int64_t channels, int64_t size[2], uint8_t
     }
     if (code == EXIT_FINE &&
         (cupel_image_height(image) != size[0] || cupel_image_width(image) != size[1])) {
-        complain("%s is %lld x %lld, and the first image of the folder is %lld x %lld: make them one "
-                 "size",
-                 path, (long long)cupel_image_width(image), (long long)cupel_image_height(image),
-                 (long long)size[1], (long long)size[0]);
+        complain(
+            "%s is %lld x %lld, and the first image of the folder is %lld x %lld: make them one "
+            "size",
+            path, (long long)cupel_image_width(image), (long long)cupel_image_height(image),
+            (long long)size[1], (long long)size[0]);
         code = EXIT_DATA;
     }
     if (code == EXIT_FINE)

@@ -13,8 +13,8 @@
 
 /* Compute threads that spin while they wait for each other are a few per cent faster on an idle
  * machine and ten times slower on a busy one, because they use up the time of the thread they wait
- * for. The OpenMP runtime reads its policy when it is loaded, so the program starts itself again with
- * the policy set, unless the user has chosen one. */
+ * for. The OpenMP runtime reads its policy when it is loaded, so the program starts itself again
+ * with the policy set, unless the user has chosen one. */
 static void wait_politely(char **argv) {
     if (getenv("OMP_WAIT_POLICY") == NULL && getenv("GOMP_SPINCOUNT") == NULL &&
         setenv("OMP_WAIT_POLICY", "passive", 1) == 0)

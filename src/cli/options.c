@@ -26,9 +26,8 @@ static const struct row rows[OPTION_COUNT] = {
                     "train: the run's folder (runs/NAME-N); score: the CSV file (stdout)"},
     [OPTION_SEED] = {"seed", "N", IN(TRAIN) | IN(INSPECT) | IN(BENCH), "seed",
                      "of everything random"},
-    [OPTION_THREADS] = {"threads", "N",
-                        IN(TRAIN) | IN(SCORE) | IN(EVAL) | IN(INSPECT) | IN(BENCH), "threads",
-                        "threads of computation (one for each processor)"},
+    [OPTION_THREADS] = {"threads", "N", IN(TRAIN) | IN(SCORE) | IN(EVAL) | IN(INSPECT) | IN(BENCH),
+                        "threads", "threads of computation (one for each processor)"},
     [OPTION_WORKERS] = {"workers", "N", IN(TRAIN) | IN(BENCH), "workers",
                         "threads that prepare batches"},
     [OPTION_EPOCHS] = {"epochs", "N", IN(TRAIN), "train.epochs", "passes over the images"},
@@ -290,10 +289,11 @@ static void print_program_help(FILE *stream) {
     for (int i = 0; i < COMMAND_COUNT; i++)
         fprintf(stream, "  %-8s %-24s %s\n", commands[i].name, commands[i].operands,
                 commands[i].help);
-    fputs("\n  cupel --version\n\n"
-          "Exit codes: 0 fine, 1 failure, 2 usage, 3 bad data, 4 input or output, 5 device or plan,\n"
-          "6 diverged, 7 gate failed, 130/143/129 stopped by a signal (state saved).\n",
-          stream);
+    fputs(
+        "\n  cupel --version\n\n"
+        "Exit codes: 0 fine, 1 failure, 2 usage, 3 bad data, 4 input or output, 5 device or plan,\n"
+        "6 diverged, 7 gate failed, 130/143/129 stopped by a signal (state saved).\n",
+        stream);
 }
 
 void print_help(FILE *stream, enum command command) {

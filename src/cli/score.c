@@ -71,8 +71,8 @@ static void print_field(FILE *stream, const char *text) {
     fputc('"', stream);
 }
 
-static void print_row(FILE *stream, const cupel_scorer_info *info, const char *name,
-                      int64_t label, const cupel_score *score) {
+static void print_row(FILE *stream, const cupel_scorer_info *info, const char *name, int64_t label,
+                      const cupel_score *score) {
     char number[CUPEL_NUMBER_TEXT_SIZE];
     print_field(stream, name);
     fputc(',', stream);
@@ -81,9 +81,7 @@ static void print_row(FILE *stream, const cupel_scorer_info *info, const char *n
     fprintf(stream, ",%s,", cupel_number_format(number, score->score));
     if (info->has_threshold)
         fputs(cupel_number_format(number, info->threshold), stream);
-    fprintf(stream, ",%s,", !info->has_threshold                  ? ""
-                            : score->score > info->threshold ? "1"
-                                                             : "0");
+    fprintf(stream, ",%s,", !info->has_threshold ? "" : score->score > info->threshold ? "1" : "0");
     fputs(cupel_number_format(number, score->reconstruction), stream);
     fprintf(stream, ",%s\n", cupel_number_format(number, score->kl));
 }
@@ -96,10 +94,9 @@ static int score_path(cupel_scorer *scorer, const char *path, FILE *stream, stru
         return code;
     const int64_t count = cupel_dataset_get_info(images.set).count;
     cupel_score *const scores = calloc((size_t)count, sizeof *scores);
-    code = scores == NULL
-               ? fail_with(CUPEL_STATUS_OUT_OF_MEMORY, NULL)
-               : fail_with(cupel_scorer_run(scorer, images.set, scores, NULL),
-                           cupel_scorer_error(scorer));
+    code = scores == NULL ? fail_with(CUPEL_STATUS_OUT_OF_MEMORY, NULL)
+                          : fail_with(cupel_scorer_run(scorer, images.set, scores, NULL),
+                                      cupel_scorer_error(scorer));
     for (int64_t i = 0; i < count && code == EXIT_FINE; i++) {
         char name[4160];
         print_row(stream, &info, images_name(&images, i, name, sizeof name),
@@ -120,8 +117,8 @@ static int score_all(cupel_scorer *scorer, const struct arguments *arguments, in
     if (code == EXIT_FINE)
         fputs("path,label,score,threshold,pred,reconstruction,kl\n", table.stream);
     for (size_t i = 1; i < arguments->n_operands && code == EXIT_FINE; i++)
-        code = score_path(scorer, arguments->operands[i], table.stream,
-                          sheet == NULL ? NULL : &ends);
+        code =
+            score_path(scorer, arguments->operands[i], table.stream, sheet == NULL ? NULL : &ends);
     code = table_close(&table, code);
     if (code == EXIT_FINE && sheet != NULL)
         code = ends_draw(&ends, scorer, sheet);
@@ -141,9 +138,8 @@ int command_score(const struct arguments *arguments) {
     if (code != EXIT_FINE)
         return code;
     const char *const plan = arguments->values[OPTION_PLAN_FILE];
-    const cupel_scorer_options options = {.threads = (int)threads,
-                                          .samples = samples,
-                                          .plan_file = plan != NULL ? plan : paths.plan};
+    const cupel_scorer_options options = {
+        .threads = (int)threads, .samples = samples, .plan_file = plan != NULL ? plan : paths.plan};
     cupel_context *const context = make_context(&code);
     cupel_scorer *scorer = NULL;
     if (context != NULL)

@@ -147,11 +147,11 @@ static int fill(const struct ends *ends, cupel_scorer *scorer, const struct kept
     const cupel_scorer_info info = cupel_scorer_get_info(scorer);
     const int code = reconstruct(ends, scorer, list, count, drawing);
     for (size_t i = 0; i < count && code == EXIT_FINE; i++)
-        drawing->cells[i] = (cupel_sheet_cell){
-            .image = drawing->images + i * image_bytes(ends),
-            .reconstruction = drawing->reconstructions + i * image_bytes(ends),
-            .caption = list[i].caption,
-            .marked = info.has_threshold && list[i].score > info.threshold};
+        drawing->cells[i] =
+            (cupel_sheet_cell){.image = drawing->images + i * image_bytes(ends),
+                               .reconstruction = drawing->reconstructions + i * image_bytes(ends),
+                               .caption = list[i].caption,
+                               .marked = info.has_threshold && list[i].score > info.threshold};
     return code;
 }
 
@@ -169,9 +169,8 @@ int ends_draw(struct ends *ends, cupel_scorer *scorer, const char *path) {
         const cupel_sheet_section sections[] = {
             {"most normal, each above its reconstruction", low.cells, ends->n_low},
             {"most anomalous (framed: above the threshold)", high.cells, ends->n_high}};
-        const cupel_sheet_options options = {.channels = ends->channels == 3 ? 3 : 1,
-                                             .height = ends->height,
-                                             .width = ends->width};
+        const cupel_sheet_options options = {
+            .channels = ends->channels == 3 ? 3 : 1, .height = ends->height, .width = ends->width};
         cupel_image *image;
         code = fail_with(cupel_image_sheet(&image, sections, 2, &options),
                          image == NULL ? NULL : cupel_image_error(image));

@@ -1,6 +1,6 @@
 /*
- * The two ends of a ranking: keeps the lowest and the highest scores while images pass by, and draws
- * them with their reconstructions. Test: tests/score.bats
+ * The two ends of a ranking: keeps the lowest and the highest scores while images pass by, and
+ * draws them with their reconstructions. Test: tests/score.bats
  */
 #ifndef CUPEL_CLI_SHEET_H
 #define CUPEL_CLI_SHEET_H
@@ -14,7 +14,7 @@ struct kept {
 };
 
 struct ends {
-    size_t most; /* at each end */
+    size_t most;                     /* at each end */
     int64_t channels, height, width; /* of the images, before padding */
     struct kept *low, *high;         /* sorted: the most extreme first */
     size_t n_low, n_high;

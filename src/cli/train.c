@@ -104,8 +104,7 @@ static void show_step(struct display *display, const cupel_progress *progress) {
     if (bar)
         console_bar(share, text);
     else
-        tell("%s (batch %lld of %lld)", text, (long long)step->batch + 1,
-             (long long)step->batches);
+        tell("%s (batch %lld of %lld)", text, (long long)step->batch + 1, (long long)step->batches);
 }
 
 static bool on_progress(void *user, const cupel_progress *progress) {
@@ -130,8 +129,9 @@ static int resume_options(cupel_job_options *options, const struct arguments *ar
     int64_t threads, workers;
     for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++)
         if (arguments_has(arguments, fixed[i])) {
-            complain("--%s cannot change when resuming; --epochs, --workers, --threads and --data can",
-                     option_name(fixed[i]));
+            complain(
+                "--%s cannot change when resuming; --epochs, --workers, --threads and --data can",
+                option_name(fixed[i]));
             return EXIT_USAGE;
         }
     if (arguments->n_operands > 0) {
@@ -183,10 +183,11 @@ static int make_job(cupel_job **job, cupel_context *context, const struct argume
 static void introduce(const cupel_job *job) {
     const cupel_trainer_info info = cupel_trainer_get_info(cupel_job_trainer(job));
     char images[32], parameters[32];
-    tell("training %s parameters on %s images, %lld held out; %lld epochs of %lld steps, %d threads",
-         format_count(parameters, (double)info.parameters),
-         format_count(images, (double)info.images), (long long)info.held_out,
-         (long long)info.epochs, (long long)info.batches, info.threads);
+    tell(
+        "training %s parameters on %s images, %lld held out; %lld epochs of %lld steps, %d threads",
+        format_count(parameters, (double)info.parameters),
+        format_count(images, (double)info.images), (long long)info.held_out, (long long)info.epochs,
+        (long long)info.batches, info.threads);
     if (info.step > 0)
         tell("resuming at step %llu (epoch %lld, batch %lld)", (unsigned long long)info.step,
              (long long)info.epoch + 1, (long long)info.batch + 1);
