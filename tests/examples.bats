@@ -22,7 +22,7 @@ setup() {
 @test "own_op has the gradient of its formula" {
     run "$CUPEL_EXAMPLES/own_op"
     [ "$status" -eq 0 ]
-    says "x =  1.0: y =  0.70711, slope 0.35355"
+    says "x = 1: y = 0.70711, slope 0.35355"
 }
 
 @test "score_image gives the score that cupel score gives" {

@@ -4,8 +4,8 @@
  */
 #include "support/drill.h"
 
-#include "cupel/plan.h"
 #include "cupel/ops.h"
+#include "cupel/plan.h"
 #include "support/trainer.h"
 
 /* y = relu(x W) of a size that more than one kernel takes. */
@@ -164,8 +164,7 @@ static void test_malformed_texts(void **state) {
     const uint64_t before = cupel_plan_hash(s.plan);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         check_context("%s", bad[i]);
-        CHECK_STATUS(cupel_plan_parse(s.plan, bad[i], strlen(bad[i]), true),
-                     CUPEL_STATUS_BAD_DATA);
+        CHECK_STATUS(cupel_plan_parse(s.plan, bad[i], strlen(bad[i]), true), CUPEL_STATUS_BAD_DATA);
         CHECK_U64(cupel_plan_hash(s.plan), before);
     }
     /* Every beginning of a good text. */

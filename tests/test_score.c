@@ -142,8 +142,8 @@ static cupel_score by_formula(const char *path, const cupel_dataset *images, int
     cupel_tensors *weights;
     CHECK_OK(cupel_parameters_create(&parameters, context, CUPEL_TYPE_F32, 0));
     CHECK_OK(cupel_graph_create(&graph, context, parameters));
-    const cupel_node x = cupel_input(graph, "images", CUPEL_TYPE_REAL,
-                                     CUPEL_SHAPE(1, 1, SIDE, SIDE));
+    const cupel_node x =
+        cupel_input(graph, "images", CUPEL_TYPE_REAL, CUPEL_SHAPE(1, 1, SIDE, SIDE));
     const cupel_vae_options options = {.kind = CUPEL_VAE_CONV, .latents = 3};
     const cupel_vae vae = cupel_vae_build(x, &options, cupel_rng_inputs(graph, 1));
     const cupel_output outputs[] = {{"error", vae.error}, {"kl", vae.kl}};

@@ -27,9 +27,9 @@ static struct setup make(const char *const *settings, const char *extra, bool he
     s.train = striped_images(IMAGES, SIDE, 0);
     s.held_out = held_out ? striped_images(HELD_OUT, SIDE, 100) : NULL;
     CHECK_OK(cupel_plan_create(&s.plan, s.context, 1));
-    CHECK_OK_TEXT(cupel_trainer_create(&s.trainer, s.context, s.recipe, s.train, s.held_out,
-                                       s.plan),
-                  cupel_context_error(s.context));
+    CHECK_OK_TEXT(
+        cupel_trainer_create(&s.trainer, s.context, s.recipe, s.train, s.held_out, s.plan),
+        cupel_context_error(s.context));
     return s;
 }
 
@@ -129,7 +129,8 @@ static void test_it_learns(void **state) {
     }
     CHECK(result.has_held_out);
     CHECK(result.held_out.elbo < 0.9 * first);
-    CHECK(result.threshold >= result.held_out.elbo); /* .99 quantile of 7 scores: near the highest */
+    CHECK(result.threshold >=
+          result.held_out.elbo); /* .99 quantile of 7 scores: near the highest */
     unmake(&s);
 }
 
@@ -308,8 +309,8 @@ struct job_setup {
 static void write_idx(const char *folder, const char *name, int64_t count, int64_t first,
                       bool labels) {
     char path[256];
-    uint8_t header[16] = {0, 0, 8, (uint8_t)(labels ? 1 : 3), 0, 0, 0, (uint8_t)count,
-                          0, 0, 0, SIDE,                      0, 0, 0, SIDE};
+    uint8_t header[16] = {
+        0, 0, 8, (uint8_t)(labels ? 1 : 3), 0, 0, 0, (uint8_t)count, 0, 0, 0, SIDE, 0, 0, 0, SIDE};
     snprintf(path, sizeof path, "%s/%s", folder, name);
     FILE *const file = fopen(path, "wb");
     CHECK(file != NULL);
@@ -348,10 +349,9 @@ static cupel_status run_job(struct job_setup *s, const char *folder) {
     char config[256];
     const cupel_job_options options = {.data = s->data, .folder = folder, .force = true};
     snprintf(config, sizeof config, "%s/config.yaml", folder);
-    cupel_status status =
-        access(config, F_OK) == 0
-            ? cupel_job_resume(&job, s->context, folder, &options)
-            : cupel_job_create(&job, s->context, s->recipe, &options);
+    cupel_status status = access(config, F_OK) == 0
+                              ? cupel_job_resume(&job, s->context, folder, &options)
+                              : cupel_job_create(&job, s->context, s->recipe, &options);
     if (status == CUPEL_STATUS_OK)
         status = cupel_job_run(job);
     (void)cupel_job_destroy(job);
@@ -422,10 +422,8 @@ static void test_stopping_on_request(void **state) {
         check_context("stopped after step %llu", (unsigned long long)at);
         snprintf(stopped, sizeof stopped, "%s", drill_folder());
         cupel_job *job;
-        const cupel_job_options options = {.data = s.data,
-                                           .folder = stopped,
-                                           .progress = stop_after,
-                                           .user = &at};
+        const cupel_job_options options = {
+            .data = s.data, .folder = stopped, .progress = stop_after, .user = &at};
         CHECK_OK(cupel_job_create(&job, s.context, s.recipe, &options));
         CHECK_STATUS(cupel_job_run(job), CUPEL_STATUS_INTERRUPTED);
         CHECK_CONTAINS(cupel_job_error(job), "--resume");
@@ -452,8 +450,7 @@ static void test_data_folder_is_remembered(void **state) {
     CHECK_STRING(data, s.data);
     cupel_job *job;
     const cupel_job_options more = {.epochs = 3};
-    CHECK_OK_TEXT(cupel_job_resume(&job, s.context, folder, &more),
-                  cupel_context_error(s.context));
+    CHECK_OK_TEXT(cupel_job_resume(&job, s.context, folder, &more), cupel_context_error(s.context));
     CHECK_I64(cupel_trainer_get_info(cupel_job_trainer(job)).epoch, 2);
     CHECK_OK(cupel_job_run(job));
     CHECK_OK(cupel_job_destroy(job));

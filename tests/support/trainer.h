@@ -16,9 +16,9 @@ enum { SIDE = 8, CLASSES = 5 };
 static inline void draw_stripes(uint8_t *pixels, int64_t index, int64_t side) {
     for (int64_t y = 0; y < side; y++)
         for (int64_t x = 0; x < side; x++)
-            pixels[y * side + x] = (uint8_t)(x / (1 + index % CLASSES) % 2 == 0
-                                                 ? 255 - (index * 7 + y * 3) % 128
-                                                 : (index * 11 + x) % 64);
+            pixels[y * side + x] =
+                (uint8_t)(x / (1 + index % CLASSES) % 2 == 0 ? 255 - (index * 7 + y * 3) % 128
+                                                             : (index * 11 + x) % 64);
 }
 
 static inline cupel_dataset *striped_images(int64_t count, int64_t side, int64_t first) {
@@ -45,12 +45,17 @@ static inline cupel_recipe *recipe_of(const char *const *settings) {
     return recipe;
 }
 
-static const char *const dense_settings[] = {
-    "model.name=mlp-vae", "model.image=8",     "model.latent=3", "model.hidden=[10]",
-    "train.batch=6",      "train.epochs=3",    "threads=1",      "loss.reconstruction=bernoulli",
-    "data.held_out=0",    NULL};
-static const char *const conv_settings[] = {"model.image=8",  "model.latent=3", "train.batch=6",
-                                            "train.epochs=3", "threads=1",      "data.held_out=0",
+static const char *const dense_settings[] = {"model.name=mlp-vae", "model.image=8",
+                                             "model.latent=3",     "model.hidden=[10]",
+                                             "train.batch=6",      "train.epochs=3",
+                                             "threads=1",          "loss.reconstruction=bernoulli",
+                                             "data.held_out=0",    NULL};
+static const char *const conv_settings[] = {"model.image=8",
+                                            "model.latent=3",
+                                            "train.batch=6",
+                                            "train.epochs=3",
+                                            "threads=1",
+                                            "data.held_out=0",
                                             NULL};
 
 static inline cupel_context *context_on(const char *device) {
