@@ -131,7 +131,7 @@ static void test_company_does_not_matter_at_full_size(void **state) {
 
 /* --- the formula --- */
 
-/* One image through a reference program of batch 1 in double, with the noise of (seed, 0, pixels). */
+/* One image through a reference program of batch 1, with the noise of (seed, 0, its pixels). */
 static cupel_score by_formula(const char *path, const cupel_dataset *images, int64_t index) {
     cupel_context *const context = context_on("reference");
     cupel_parameters *parameters;

@@ -1,5 +1,5 @@
 /*
- * Small training set-ups for the tests of trainer, score and job: striped images with labels, and a
+ * Small training set-ups for the tests of trainer, score and job: striped images, and a
  * recipe of a few lines. Include after support/drill.h.
  */
 #ifndef CUPEL_TEST_SUPPORT_TRAINER_H
@@ -11,8 +11,8 @@
 
 enum { SIDE = 8, CLASSES = 5 };
 
-/* Image i of class i % 5: stripes whose width is the class, with a gradient that tells the images of
- * a class apart. */
+/* Image i of class i % 5: stripes whose width is the class, with a gradient that tells the images
+ * of a class apart. */
 static inline void draw_stripes(uint8_t *pixels, int64_t index, int64_t side) {
     for (int64_t y = 0; y < side; y++)
         for (int64_t x = 0; x < side; x++)
