@@ -104,8 +104,8 @@ static void to_planes(const uint8_t *pixels, int from, int64_t count, int to, ui
 static int read_png(const char *path, int64_t channels, int64_t size[2], uint8_t **pixels,
                     size_t index, size_t count) {
     cupel_image *image;
-    int code =
-        fail_with(cupel_image_read(&image, path), image == NULL ? NULL : cupel_image_error(image));
+    const cupel_status status = cupel_image_read(&image, path);
+    int code = fail_with(status, image == NULL ? NULL : cupel_image_error(image));
     if (code == EXIT_FINE && index == 0) {
         size[0] = cupel_image_height(image);
         size[1] = cupel_image_width(image);
@@ -135,10 +135,11 @@ static int read_pngs(struct images *images, int64_t channels) {
     int code = EXIT_FINE;
     for (size_t i = 0; i < images->n_names && code == EXIT_FINE; i++)
         code = read_png(images->names[i], channels, size, &pixels, i, images->n_names);
-    if (code == EXIT_FINE)
-        code = fail_with(cupel_dataset_create(&images->set, (int64_t)images->n_names, channels,
-                                              size[0], size[1], pixels, NULL),
-                         images->set == NULL ? NULL : cupel_dataset_error(images->set));
+    if (code == EXIT_FINE) {
+        const cupel_status status = cupel_dataset_create(&images->set, (int64_t)images->n_names,
+                                                         channels, size[0], size[1], pixels, NULL);
+        code = fail_with(status, images->set == NULL ? NULL : cupel_dataset_error(images->set));
+    }
     free(pixels);
     return code;
 }

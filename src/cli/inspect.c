@@ -18,8 +18,8 @@ static cupel_status black_images(cupel_dataset **out, cupel_recipe *recipe) {
 
 static int print_step(cupel_context *context, cupel_recipe *recipe) {
     cupel_dataset *images = NULL;
-    int code = fail_with(black_images(&images, recipe),
-                         images == NULL ? NULL : cupel_dataset_error(images));
+    const cupel_status status = black_images(&images, recipe);
+    int code = fail_with(status, images == NULL ? NULL : cupel_dataset_error(images));
     cupel_trainer *trainer = NULL;
     if (code == EXIT_FINE)
         code = fail_with(cupel_trainer_create(&trainer, context, recipe, images, NULL, NULL),

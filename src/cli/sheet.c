@@ -130,9 +130,9 @@ static int reconstruct(const struct ends *ends, cupel_scorer *scorer, const stru
     for (size_t v = 0; v < count * bytes; v++)
         drawing->images[v] = (float)drawing->pixels[v] / 255.0f;
     cupel_dataset *set;
-    int code = fail_with(cupel_dataset_create(&set, (int64_t)count, ends->channels, ends->height,
-                                              ends->width, drawing->pixels, NULL),
-                         set == NULL ? NULL : cupel_dataset_error(set));
+    const cupel_status status = cupel_dataset_create(
+        &set, (int64_t)count, ends->channels, ends->height, ends->width, drawing->pixels, NULL);
+    int code = fail_with(status, set == NULL ? NULL : cupel_dataset_error(set));
     if (code == EXIT_FINE)
         code = fail_with(cupel_scorer_run(scorer, set, drawing->scores, drawing->padded),
                          cupel_scorer_error(scorer));
@@ -172,8 +172,8 @@ int ends_draw(struct ends *ends, cupel_scorer *scorer, const char *path) {
         const cupel_sheet_options options = {
             .channels = ends->channels == 3 ? 3 : 1, .height = ends->height, .width = ends->width};
         cupel_image *image;
-        code = fail_with(cupel_image_sheet(&image, sections, 2, &options),
-                         image == NULL ? NULL : cupel_image_error(image));
+        const cupel_status status = cupel_image_sheet(&image, sections, 2, &options);
+        code = fail_with(status, image == NULL ? NULL : cupel_image_error(image));
         if (code == EXIT_FINE)
             code = fail_with(cupel_image_write(image, path), cupel_image_error(image));
         cupel_image_destroy(image);
