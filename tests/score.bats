@@ -98,6 +98,19 @@ alone_as_among_others() {
     says "pixels"
 }
 
+@test "PNG files and folders of them" {
+    local png=$CUPEL_SOURCE_DIR/tests/support/sneaker.png
+    mkdir "$BATS_TEST_TMPDIR/photos"
+    cp "$png" "$BATS_TEST_TMPDIR/photos/b, with a comma.png"
+    cp "$png" "$BATS_TEST_TMPDIR/photos/a.png"
+    run --separate-stderr "$CUPEL" score "$RUN" "$BATS_TEST_TMPDIR/photos" "$png"
+    [ "$status" -eq 0 ]
+    [ "${#lines[@]}" -eq 4 ]
+    case ${lines[1]} in "$BATS_TEST_TMPDIR/photos/a.png,,"*) ;; *) false ;; esac
+    case ${lines[2]} in "\"$BATS_TEST_TMPDIR/photos/b, with a comma.png\",,"*) ;; *) false ;; esac
+    [ "${lines[1]#*.png,}" = "${lines[3]#*.png,}" ]
+}
+
 @test "a German locale changes no byte" {
     "$CUPEL" score "$RUN" "$SAMPLE" >"$BATS_TEST_TMPDIR/a"
     LC_ALL=de_DE.UTF-8 "$CUPEL" score "$RUN" "$SAMPLE" >"$BATS_TEST_TMPDIR/b"

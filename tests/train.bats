@@ -48,6 +48,41 @@ setup_file() {
     same_run "$BATS_TEST_TMPDIR/one" "$BATS_TEST_TMPDIR/two"
 }
 
+conv() { # FOLDER [option...]: two full batches and a smaller one of the convolutional network
+    local out=$1
+    shift
+    "$CUPEL" train "$RECIPES/demo.yaml" --data "$RECIPES" --set data.limit=60 \
+        --set data.held_out=20 --epochs 2 --threads 2 --out "$out" --quiet "$@"
+}
+
+@test "the convolutional network repeats too: three workers, and killed and resumed" {
+    conv "$BATS_TEST_TMPDIR/a" --set train.checkpoint_steps=1
+    conv "$BATS_TEST_TMPDIR/b" --set train.checkpoint_steps=1 --workers 3
+    same_run "$BATS_TEST_TMPDIR/a" "$BATS_TEST_TMPDIR/b"
+    local run=$BATS_TEST_TMPDIR/c child
+    "$CUPEL" train "$RECIPES/demo.yaml" --data "$RECIPES" --set data.limit=60 \
+        --set data.held_out=20 --epochs 2 --threads 2 --out "$run" --quiet \
+        --set train.checkpoint_steps=1 3>&- >/dev/null 2>&1 &
+    child=$!
+    until [ -e "$run/state.safetensors" ] || ! kill -0 "$child" 2>/dev/null; do sleep 0.01; done
+    kill -9 "$child" 2>/dev/null || true
+    wait "$child" 2>/dev/null || true
+    "$CUPEL" train --resume "$run" --quiet
+    same_run "$BATS_TEST_TMPDIR/a" "$run"
+}
+
+@test "a plan file is followed, and one of another machine refused" {
+    tiny "$BATS_TEST_TMPDIR/p" --set train.checkpoint_steps=1 --plan-file "$RUN/plan.json"
+    same_run "$RUN" "$BATS_TEST_TMPDIR/p"
+    sed 's/"kernel_library": "[^"]*"/"kernel_library": "abacus 1"/' "$RUN/plan.json" \
+        >"$BATS_TEST_TMPDIR/plan.json"
+    fails_with 5 tiny "$BATS_TEST_TMPDIR/q" --plan-file "$BATS_TEST_TMPDIR/plan.json"
+    says "abacus 1"
+    fails_with 4 tiny "$BATS_TEST_TMPDIR/q" --plan-file "$BATS_TEST_TMPDIR/none.json"
+    fails_with 3 tiny "$BATS_TEST_TMPDIR/q" --plan-file "$RUN/config.yaml"
+    [ ! -e "$BATS_TEST_TMPDIR/q" ]
+}
+
 @test "the resolved recipe repeats the run" {
     "$CUPEL" train "$RUN/config.yaml" --data "$RECIPES" --out "$BATS_TEST_TMPDIR/again" --quiet
     same_run "$RUN" "$BATS_TEST_TMPDIR/again"

@@ -48,6 +48,11 @@ struct cupel_trainer {
     struct cupel_error error;
 };
 
+/* Passes a failure on with the sentence of the object it happened to. */
+static cupel_status passed(cupel_trainer *trainer, cupel_status status, const char *sentence) {
+    return status == CUPEL_STATUS_OK ? status : cupel_fail(&trainer->error, status, "%s", sentence);
+}
+
 /* --- making --- */
 
 static cupel_status compile_step(cupel_trainer *trainer, const char *name, int64_t batch,
@@ -261,7 +266,8 @@ static cupel_status run_batch(cupel_trainer *trainer, const cupel_batch *batch, 
         return diverged(trainer, batch);
     if (status != CUPEL_STATUS_OK)
         return cupel_fail(&trainer->error, status, "%s", cupel_program_error(step->program));
-    return cupel_bindings_read_scalar(step->bindings, "loss", loss);
+    return passed(trainer, cupel_bindings_read_scalar(step->bindings, "loss", loss),
+                  cupel_bindings_error(step->bindings));
 }
 
 cupel_status cupel_trainer_step(cupel_trainer *trainer, cupel_step_result *out) {
