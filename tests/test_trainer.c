@@ -290,12 +290,21 @@ static cupel_status one_step(void *user) {
     return status;
 }
 
-static void test_memory_refused(void **state) {
-    (void)state;
-    struct setup s = make(dense_settings, NULL, true);
+static void refuse_each_allocation(const char *const *settings) {
+    struct setup s = make(settings, NULL, true);
     CHECK_OK(one_step(&s)); /* what is kept for good is there */
     CHECK(drill_memory(one_step, &s) > 100);
     unmake(&s);
+}
+
+static void test_memory_refused(void **state) {
+    (void)state;
+    refuse_each_allocation(dense_settings);
+}
+
+static void test_memory_refused_convolutional(void **state) {
+    (void)state;
+    refuse_each_allocation(conv_settings);
 }
 
 /* --- jobs --- */
@@ -470,6 +479,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_guard_names_the_node_and_changes_nothing),
         cmocka_unit_test(test_what_does_not_fit_is_refused),
         cmocka_unit_test(test_memory_refused),
+        cmocka_unit_test(test_memory_refused_convolutional),
         cmocka_unit_test(test_failing_writes),
         cmocka_unit_test(test_stopping_on_request),
         cmocka_unit_test(test_data_folder_is_remembered),
