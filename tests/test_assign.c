@@ -83,6 +83,13 @@ static cupel_node plus_its_row(cupel_graph *graph, cupel_node v, cupel_node x) {
         v, cupel_reshape(cupel_slice(cupel_reshape(v, CUPEL_SHAPE(9)), 0, 3, 6), CUPEL_SHAPE(3)));
 }
 
+static cupel_node shuffled(cupel_graph *graph, cupel_node v, cupel_node x) {
+    (void)x; /* by a gather of single elements, through a view */
+    const int64_t from[] = {8, 7, 6, 5, 4, 3, 2, 1, 0};
+    const cupel_node index = cupel_constant(graph, CUPEL_TYPE_I64, CUPEL_SHAPE(3, 3), from);
+    return cupel_gather(cupel_reshape(v, CUPEL_SHAPE(9)), index);
+}
+
 static cupel_node itself(cupel_graph *graph, cupel_node v, cupel_node x) {
     (void)graph;
     (void)x;
@@ -106,6 +113,7 @@ static const struct row {
     {"v + v'", plus_its_transpose, true},
     {"v + its row", plus_its_row, true},
     {"v", itself, false},
+    {"v, shuffled", shuffled, false},
 };
 enum { ROWS = sizeof rows / sizeof rows[0] };
 
@@ -241,6 +249,7 @@ static void after_one_run(int row, double *out) {
             case 7: *y = x; break;
             case 8: *y = v + t; break;
             case 9: *y = v + start[3 + j]; break;
+            case 11: *y = start[8 - 3 * i - j]; break;
             default: *y = v;
             }
         }

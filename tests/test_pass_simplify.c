@@ -159,6 +159,25 @@ static cupel_status twice_run(const cupel_op_call *call) {
     return CUPEL_STATUS_OK;
 }
 
+/* Two draws of an op that is random are two, though nothing tells them apart. */
+static void random_ops_from_outside_never_merge(void **state) {
+    (void)state;
+    static const cupel_op op = {.size = sizeof op,
+                                .version = CUPEL_OP_VERSION,
+                                .name = "outside_draw",
+                                .min_inputs = 1,
+                                .max_inputs = 1,
+                                .n_outputs = 1,
+                                .flags = CUPEL_OP_RANDOM,
+                                .infer = twice_infer,
+                                .run = twice_run};
+    const cupel_node x = input("x", CUPEL_SHAPE(2, 3));
+    passes_output(&p, "a", cupel_apply(p.graph, &op, NULL, 1, &x));
+    passes_output(&p, "b", cupel_apply(p.graph, &op, NULL, 1, &x));
+    passes_run(&p, "simplify");
+    CHECK_I64(passes_count(&p, "outside_draw"), 2);
+}
+
 static void ops_from_outside_keep_their_operands(void **state) {
     (void)state;
     static const cupel_op op = {.size = sizeof op,
@@ -192,6 +211,7 @@ int main(int argc, char **argv) {
         TEST(a_reshape_reads_through_reshapes),
         TEST(broadcasts_are_left_to_elementwise_ops),
         TEST(ops_from_outside_keep_their_operands),
+        TEST(random_ops_from_outside_never_merge),
     };
     return CHECK_MAIN(tests);
 }

@@ -182,11 +182,72 @@ static void random_graphs_fit(void **state) {
     CHECK(arena < naive / 2);
 }
 
+/* Rows of a table put into the same table: written over it, they would be read too late. */
+static void an_operand_that_is_read_elsewhere_is_not_written_over(void **state) {
+    (void)state;
+    for (int same = 0; same < 2; same++) {
+        struct passes p;
+        passes_open(&p, "reference", CUPEL_TYPE_F64);
+        const cupel_node x = cupel_input(p.graph, "x", CUPEL_TYPE_REAL, CUPEL_SHAPE(3, 2));
+        const cupel_node index =
+            cupel_constant(p.graph, CUPEL_TYPE_I64, CUPEL_SHAPE(3), (const int64_t[]){1, 2, 0});
+        const cupel_node table = cupel_exp(x), rows = same ? table : cupel_neg(x);
+        /* the sum keeps the result in the arena */
+        passes_output(&p, "y",
+                      cupel_reduce_sum(cupel_scatter_update(table, index, rows), 1, false));
+        passes_run(&p, "steps");
+        const uint32_t id = passes_nth(&p, "scatter_update", 0);
+        const struct graph_node *const node = &p.c.list.nodes[id];
+        const uint32_t operand = p.draft.node_buffers[node->inputs[0].node][0];
+        CHECK((p.draft.node_buffers[id][0] == operand) == !same);
+        passes_close(&p);
+    }
+}
+
+/* Ops from outside are told that their results never overlap their operands. */
+static cupel_status same_infer(const cupel_op_view *view) {
+    view->outputs[0] = view->inputs[0];
+    return CUPEL_STATUS_OK;
+}
+
+static cupel_status no_run(const cupel_op_call *call) {
+    (void)call;
+    return CUPEL_STATUS_OK;
+}
+
+static void ops_from_outside_get_memory_of_their_own(void **state) {
+    (void)state;
+    for (int in_place = 0; in_place < 2; in_place++) {
+        const cupel_op op = {.size = sizeof op,
+                             .version = CUPEL_OP_VERSION,
+                             .name = "outside",
+                             .min_inputs = 1,
+                             .max_inputs = 1,
+                             .n_outputs = 1,
+                             .flags = CUPEL_OP_ELEMENTWISE,
+                             .in_place = {(uint8_t)in_place},
+                             .infer = same_infer,
+                             .run = no_run};
+        struct passes p;
+        passes_open(&p, "reference", CUPEL_TYPE_F64);
+        const cupel_node x = cupel_input(p.graph, "x", CUPEL_TYPE_REAL, CUPEL_SHAPE(3, 2));
+        const cupel_node h = cupel_exp(x);
+        passes_output(&p, "y", cupel_reduce_sum(cupel_apply(p.graph, &op, NULL, 1, &h), 1, false));
+        passes_run(&p, "steps");
+        const uint32_t id = passes_nth(&p, "outside", 0);
+        const uint32_t operand = p.draft.node_buffers[passes_nth(&p, "exp", 0)][0];
+        CHECK((p.draft.node_buffers[id][0] == operand) == in_place);
+        passes_close(&p);
+    }
+}
+
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_spans_fit),
         cmocka_unit_test(special_sets),
         cmocka_unit_test(random_graphs_fit),
+        cmocka_unit_test(an_operand_that_is_read_elsewhere_is_not_written_over),
+        cmocka_unit_test(ops_from_outside_get_memory_of_their_own),
     };
     return CHECK_MAIN(tests);
 }
