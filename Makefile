@@ -27,7 +27,8 @@ deps:
 	@tools/install-deps
 
 demo: deps
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory $(BUILD)/CMakeCache.txt
+	@cmake --build $(BUILD) -j $(JOBS) --target cupel_program
 	@tools/demo $(BUILD)
 
 test: deps
