@@ -74,7 +74,7 @@ static cupel_status write_constant(struct cupel_program *program, uint32_t id) {
 
 /* --- what the program keeps and tells --- */
 
-static double step_flops(const cupel_op_view *view) {
+double op_view_flops(const cupel_op_view *view) {
     if (view->op->flops)
         return view->op->flops(view);
     double count = 0;
@@ -95,7 +95,7 @@ static void fill_info(struct cupel_program *program) {
     for (uint32_t t = 0; t < draft->n_steps; t++) {
         const struct exec_step *step = &draft->steps[t];
         const struct kernel *kernel = step->plan.kernel;
-        const double flops = step_flops(&step->view);
+        const double flops = op_view_flops(&step->view);
         info->flops += flops;
         info->reorders += step->view.op == &op_reorder;
         if ((kernel->flags & KERNEL_REFERENCE) && flops > 1e6)
@@ -115,7 +115,7 @@ static void warn_of_reference_kernels(const struct cupel_program *program) {
         return;
     for (uint32_t t = 0; t < program->draft.n_steps; t++) {
         const struct exec_step *step = &program->draft.steps[t];
-        const double flops = step_flops(&step->view);
+        const double flops = op_view_flops(&step->view);
         if ((step->plan.kernel->flags & KERNEL_REFERENCE) && flops > 1e6)
             log_line(&program->context->log, "warning",
                      "program %s: %s (%s) runs on the slow reference kernel (%.0f MFLOP)",

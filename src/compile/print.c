@@ -18,15 +18,6 @@ static const char *space_name(enum memory_space space) {
     return "?";
 }
 
-static double flops_of(const cupel_op_view *view) {
-    if (view->op->flops)
-        return view->op->flops(view);
-    double count = 0;
-    for (int k = 0; k < view->n_outputs; k++)
-        count += (double)cupel_shape_count(view->outputs[k].shape);
-    return count;
-}
-
 static size_t bytes_of(const cupel_op_view *view) {
     size_t bytes = 0;
     for (int i = 0; i < view->n_inputs; i++)
@@ -55,9 +46,9 @@ static void print_step(const cupel_program *program, uint32_t t, FILE *stream) {
     const cupel_op_view *view = &step->view;
     char mflop[NUMBER_TEXT_SIZE], mbytes[NUMBER_TEXT_SIZE], shape[CUPEL_SHAPE_TEXT_SIZE];
     const struct kernel *kernel = step->pack_plan ? step->pack_plan->kernel : step->plan.kernel;
-    fprintf(stream, "%5u%c %-28s %-26s %-18s %10s MFLOP %9s MB ", t, step->prologue ? 'p' : ' ',
+    fprintf(stream, "%5u%c %-34s %-26s %-18s %10s MFLOP %9s MB ", t, step->prologue ? 'p' : ' ',
             step->name, view->op->name, kernel->name,
-            number_format_fixed(mflop, flops_of(view) / 1e6, 3),
+            number_format_fixed(mflop, op_view_flops(view) / 1e6, 3),
             number_format_fixed(mbytes, (double)bytes_of(view) / 1e6, 3));
     for (int k = 0; k < view->n_outputs; k++) {
         const cupel_desc *desc = &view->outputs[k];

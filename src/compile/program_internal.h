@@ -47,4 +47,7 @@ struct cupel_bindings {
     struct cupel_error error;
 };
 
+/* Floating-point operations of one run of the op: its row's figure, or one per output element. */
+double op_view_flops(const cupel_op_view *view);
+
 #endif
