@@ -6,6 +6,7 @@
  * those of a reference program compiled for the occasion. And an image has one score, alone or
  * beside any others.
  */
+#define _POSIX_C_SOURCE 200809L
 #include "support/check.h"
 #include "support/forms.h"
 #include "support/random_graph.h"
@@ -17,12 +18,12 @@
 
 #include "graph/context_internal.h"
 
-enum { SIDE = 7, CLASSES = 3, MOST = 8, N_PROGRAMS = 5, N_DEVICES = 3, RUNS = 300 };
+enum { SIDE = 7, CLASSES = 3, MOST = 8, N_PROGRAMS = 5, RUNS = 300 };
 enum { TRAIN_8, TRAIN_5, EVALUATION, ATTACK, SCORE };
 
 static const char *const program_names[] = {"train8", "train5", "evaluation", "attack", "score"};
 static const int batches[] = {8, 5, 8, 4, 6};
-static const char *const device_names[] = {"reference", "forms", "cpu"};
+static int compile_threads = 1;
 
 /* --- the network --- */
 
@@ -122,7 +123,8 @@ static struct runnable compile(struct machine *m, int which, bool reference) {
     const cupel_compile_options options = {.name = program_names[which],
                                            .outputs = outputs,
                                            .n_outputs = r.n_outputs,
-                                           .reference = reference};
+                                           .reference = reference,
+                                           .threads = compile_threads};
     CHECK_OK_TEXT(cupel_program_compile(&r.program, graph, &options), cupel_graph_error(graph));
     CHECK_OK(cupel_graph_destroy(graph));
     CHECK_OK(cupel_workspace_reserve(m->workspace, r.program));
@@ -366,31 +368,50 @@ static void score_at(struct machine *m, struct runnable *r, const uint64_t *ids,
     row[CLASSES] = scores[place];
 }
 
+/* Images at every place, among strangers, padding, and alone. */
+static void check_neighbours(struct machine *m, struct runnable *r, const char *way) {
+    uint64_t random = 4;
+    for (uint64_t image = 1; image <= 5; image++) {
+        float alone[CLASSES + 1], row[CLASSES + 1];
+        score_at(m, r, (const uint64_t[BATCH]){image}, 0, alone);
+        CHECK(isfinite(alone[CLASSES]));
+        for (int trial = 0; trial < 12; trial++) {
+            const int place = trial < BATCH ? trial : (int)random_below(&random, BATCH);
+            uint64_t ids[BATCH];
+            for (int i = 0; i < BATCH; i++)
+                ids[i] = trial % 3 == 2 ? 0 : 100 + random_below(&random, 1000);
+            ids[place] = image;
+            check_context("%s, image %d at place %d", way, (int)image, place);
+            score_at(m, r, ids, place, row);
+            compare("score", row, alone, CLASSES + 1, 0);
+        }
+    }
+}
+
 static void a_score_does_not_see_its_neighbours(void **state) {
     (void)state;
-    for (int d = 0; d < N_DEVICES; d++) {
-        struct machine m = open_machine(device_names[d]);
+    static const struct {
+        const char *name, *device, *disabled;
+        int threads;
+    } ways[] = {
+        {"reference", "reference", "", 1},
+        {"forms", "forms", "", 1},
+        {"cpu", "cpu", "", 1},
+        {"cpu, 2 threads", "cpu", "", 2},
+        {"own kernels", "cpu", "onednn", 1},
+        {"own kernels, 2 threads", "cpu", "onednn", 2},
+    };
+    for (size_t w = 0; w < sizeof ways / sizeof ways[0]; w++) {
+        CHECK_I64(setenv("CUPEL_DISABLE", ways[w].disabled, 1), 0);
+        compile_threads = ways[w].threads;
+        struct machine m = open_machine(ways[w].device);
         struct runnable r = compile(&m, SCORE, false);
-        uint64_t random = 4;
-        for (uint64_t image = 1; image <= 5; image++) {
-            float alone[CLASSES + 1], row[CLASSES + 1];
-            score_at(&m, &r, (const uint64_t[BATCH]){image}, 0, alone);
-            CHECK(isfinite(alone[CLASSES]));
-            for (int trial = 0; trial < 12; trial++) {
-                const int place = trial < BATCH ? trial : (int)random_below(&random, BATCH);
-                uint64_t ids[BATCH];
-                for (int i = 0; i < BATCH; i++)
-                    ids[i] = trial % 3 == 2 ? 0 : 100 + random_below(&random, 1000);
-                ids[place] = image;
-                check_context("device %s, image %d at place %d", device_names[d], (int)image,
-                              place);
-                score_at(&m, &r, ids, place, row);
-                compare("score", row, alone, CLASSES + 1, 0);
-            }
-        }
+        check_neighbours(&m, &r, ways[w].name);
         drop(&r);
         close_machine(&m);
     }
+    compile_threads = 1;
+    CHECK_I64(unsetenv("CUPEL_DISABLE"), 0);
 }
 
 int main(int argc, char **argv) {

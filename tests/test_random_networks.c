@@ -219,7 +219,7 @@ static double compare(const struct trained *a, const struct trained *expected, d
 static void fast_programs_train_like_the_reference(void **state) {
     (void)state;
     double worst = 0;
-    for (uint64_t seed = 1; seed <= 250; seed++) {
+    for (uint64_t seed = 1; seed <= 100; seed++) {
         check_context("seed %" PRIu64, seed);
         struct trained expected = train((struct way){"reference", CUPEL_TYPE_F64, true, 1}, seed);
         for (int threads = 1; threads <= 2; threads++) {
