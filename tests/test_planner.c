@@ -140,7 +140,8 @@ static void check_draft(const struct program_draft *draft) {
             offsets[n++] = draft->buffers[b].offset;
         }
     check_places(n, spans, offsets, draft->arena_bytes);
-    /* The figure the program tells is the truth, counted from its steps, and the arena holds to it. */
+    /* The figure the program tells is the truth, counted from its steps, and the arena holds to
+     * it. */
     const size_t peak = peak_of(n, spans, draft->n_steps);
     CHECK_U64(draft->live_bytes, peak);
     if (draft->arena_bytes > peak + peak / 20)
@@ -196,8 +197,7 @@ static void trained_nets_fit(void **state) {
             struct passes p;
             passes_open(&p, "cpu", CUPEL_TYPE_F32);
             check_context("width %" PRId64 ", batch %" PRId64, width, batch);
-            cupel_node h =
-                cupel_input(p.graph, "x", CUPEL_TYPE_REAL, CUPEL_SHAPE(batch, width));
+            cupel_node h = cupel_input(p.graph, "x", CUPEL_TYPE_REAL, CUPEL_SHAPE(batch, width));
             static const char *const names[] = {"a", "b", "c", "d", "e", "f"};
             for (int i = 0; i < 6; i++)
                 h = cupel_tanh(cupel_layer_dense(h, names[i], width, NULL));

@@ -41,10 +41,6 @@ static void join(const struct compile *c, const struct program_draft *draft, uin
 
 void join_buckets(const struct compile *c, const struct program_draft *draft, uint32_t *leader,
                   size_t *within, struct interval *intervals) {
-    for (uint32_t b = 0; b < draft->n_buffers; b++) {
-        leader[b] = b;
-        within[b] = 0;
-    }
     for (uint32_t i = 0; i < c->list.count; i++)
         if (compile_node(c, i)->op == &op_sweep)
             join(c, draft, i, leader, within, intervals);

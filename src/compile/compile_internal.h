@@ -121,6 +121,7 @@ struct program_draft {
     size_t arena_bytes;
     size_t live_bytes;
     size_t naive_bytes;
+    bool buckets; /* gradients of each sweep lie side by side */
     size_t program_bytes;          /* constants and the prologue's results */
     size_t packed_bytes;           /* of them packed weights */
     struct binding_slot *bindings; /* inputs, then outputs */

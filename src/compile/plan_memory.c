@@ -296,39 +296,76 @@ static cupel_status bind_roots(struct memory *m) {
     return CUPEL_STATUS_OK;
 }
 
-static cupel_status place_arena(struct memory *m) {
+/* Working arrays of place_arena, per buffer. */
+struct placing {
+    struct interval *intervals;
+    uint32_t *leader; /* of the bucket it lies in, or itself */
+    uint32_t *place;  /* of leaders: index among the intervals that are planned */
+    size_t *within;   /* offset in the bucket */
+    size_t *offsets;
+};
+
+/* Plans the arena with gradients of a sweep side by side, or each buffer on its own. The largest
+ * sum of live bytes is that of the buffers on their own in both cases. */
+static cupel_status plan_arena(struct memory *m, struct placing *p, bool buckets) {
     struct program_draft *draft = m->draft;
-    struct interval *intervals =
-        arena_alloc(&m->c->arena, draft->n_buffers + 1, sizeof(*intervals));
-    uint32_t *leader = arena_alloc(&m->c->arena, draft->n_buffers + 1, sizeof(*leader));
-    uint32_t *place = arena_alloc(&m->c->arena, draft->n_buffers + 1, sizeof(*place));
-    size_t *within = arena_alloc(&m->c->arena, draft->n_buffers + 1, sizeof(*within));
-    size_t *offsets = arena_alloc(&m->c->arena, draft->n_buffers + 1, sizeof(*offsets));
-    if (!intervals || !leader || !place || !within || !offsets)
-        return no_memory(m);
-    for (uint32_t i = 0; i < draft->n_buffers; i++)
-        intervals[i] = (struct interval){draft->buffers[i].bytes, m->first[i], m->last[i]};
-    join_buckets(m->c, draft, leader, within, intervals);
+    for (uint32_t i = 0; i < draft->n_buffers; i++) {
+        p->intervals[i] = (struct interval){draft->buffers[i].bytes, m->first[i], m->last[i]};
+        p->leader[i] = i;
+        p->within[i] = 0;
+    }
+    if (buckets)
+        join_buckets(m->c, draft, p->leader, p->within, p->intervals);
     size_t n = 0; /* only the arena's leaders, from here on */
     for (uint32_t i = 0; i < draft->n_buffers; i++) {
-        if (draft->buffers[i].space != SPACE_ARENA || leader[i] != i)
+        if (draft->buffers[i].space != SPACE_ARENA || p->leader[i] != i)
             continue;
-        place[i] = (uint32_t)n;
-        intervals[n++] = intervals[i];
+        p->place[i] = (uint32_t)n;
+        p->intervals[n++] = p->intervals[i];
     }
+    size_t live = 0;
+    draft->buckets = buckets;
+    draft->arena_bytes = 0;
     if (m->c->reference) { /* a place for everything */
         for (size_t i = 0; i < n; i++) {
-            offsets[i] = draft->arena_bytes;
-            draft->arena_bytes += aligned(intervals[i].bytes);
+            p->offsets[i] = draft->arena_bytes;
+            draft->arena_bytes += aligned(p->intervals[i].bytes);
         }
-        draft->live_bytes = draft->arena_bytes;
-    } else if (plan_offsets(n, intervals, offsets, &draft->arena_bytes, &draft->live_bytes) !=
+        live = draft->arena_bytes;
+    } else if (plan_offsets(n, p->intervals, p->offsets, &draft->arena_bytes, &live) !=
                CUPEL_STATUS_OK) {
         return no_memory(m);
     }
+    if (!buckets)
+        draft->live_bytes = live;
+    return CUPEL_STATUS_OK;
+}
+
+/* Most that the arena may exceed the live bytes by for the sake of buckets: one part in twenty. */
+static bool too_large(const struct program_draft *draft) {
+    return draft->arena_bytes - draft->live_bytes > draft->live_bytes / 20;
+}
+
+static cupel_status place_arena(struct memory *m) {
+    struct program_draft *draft = m->draft;
+    struct arena *arena = &m->c->arena;
+    const size_t n = draft->n_buffers + 1;
+    struct placing p = {.intervals = arena_alloc(arena, n, sizeof(*p.intervals)),
+                        .leader = arena_alloc(arena, n, sizeof(*p.leader)),
+                        .place = arena_alloc(arena, n, sizeof(*p.place)),
+                        .within = arena_alloc(arena, n, sizeof(*p.within)),
+                        .offsets = arena_alloc(arena, n, sizeof(*p.offsets))};
+    if (!p.intervals || !p.leader || !p.place || !p.within || !p.offsets)
+        return no_memory(m);
+    CUPEL_TRY(plan_arena(m, &p, false));
+    if (!m->c->reference) {
+        CUPEL_TRY(plan_arena(m, &p, true));
+        if (too_large(draft))
+            CUPEL_TRY(plan_arena(m, &p, false));
+    }
     for (uint32_t i = 0; i < draft->n_buffers; i++)
         if (draft->buffers[i].space == SPACE_ARENA)
-            draft->buffers[i].offset = offsets[place[leader[i]]] + within[i];
+            draft->buffers[i].offset = p.offsets[p.place[p.leader[i]]] + p.within[i];
     return CUPEL_STATUS_OK;
 }
 
