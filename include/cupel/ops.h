@@ -93,7 +93,10 @@ CUPEL_API cupel_node cupel_broadcast_to(cupel_node x, cupel_shape shape);
 /* Zeros before and after along one axis. */
 CUPEL_API cupel_node cupel_pad(cupel_node x, int axis, int64_t before, int64_t after);
 
-/* --- indices (I64; checked when the input is written) --- */
+/* --- indices (I64) ---
+ * They must be known to be within the rows when the graph is built: from cupel_input_index(), which
+ * is checked when it is written, constants, cupel_argmax(), and moves of those (shapes, concat,
+ * select, gather). Others, such as casts and states, are refused. */
 /* out[i..., :] = table[index[i...], :]. Gradient: scatter_add. */
 CUPEL_API cupel_node cupel_gather(cupel_node table, cupel_node index);
 /* table with rows [index[i]] replaced by rows[i]; on duplicates the lowest i wins. index is [N]. */

@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "base/memory.h"
 #include "graph/context_internal.h"
+#include "op/op_internal.h"
 
 /* The line of the user's builder call, set by the macros of the public headers. */
 static _Thread_local struct {
@@ -380,6 +381,9 @@ cupel_node graph_add(cupel_graph *graph, const cupel_op *op, const char *name, c
                               op->name, i, cupel_shape_format(text, outputs[i].shape));
         }
 
+    if (!indices_fit(op, copied, inputs))
+        return graph_poisoned(graph);
+
     struct graph_node *node = append(graph, op, name, n_inputs);
     if (!node)
         return graph_poisoned(graph);
@@ -387,6 +391,7 @@ cupel_node graph_add(cupel_graph *graph, const cupel_op *op, const char *name, c
     for (size_t i = 0; i < n_inputs; i++)
         node->inputs[i] = (struct edge){.node = inputs[i].id, .output = inputs[i].output};
     memcpy(node->outputs, outputs, (size_t)op->n_outputs * sizeof(*outputs));
+    node->index_bound = index_bound_of(graph, node);
     return (cupel_node){.graph = graph, .id = (uint32_t)(graph->list.count - 1)};
 }
 

@@ -33,7 +33,7 @@ struct graph_node {
     const void *data; /* of constants: one element (uniform) or all, as doubles for REAL */
     size_t data_size;
     bool data_real;      /* data are doubles, to be rounded to the program's type */
-    int64_t index_bound; /* of index inputs: values in [0, bound); 0: unchecked */
+    int64_t index_bound; /* of I64 values: all are in [0, bound); 0: unknown */
 };
 
 struct node_list {

@@ -36,6 +36,9 @@ static cupel_node constant(cupel_graph *graph, cupel_type type, cupel_shape shap
     graph_node_at(graph, node.id)->data = copy;
     graph_node_at(graph, node.id)->data_size = size;
     graph_node_at(graph, node.id)->data_real = type == CUPEL_TYPE_REAL;
+    if (type == CUPEL_TYPE_I64)
+        graph_node_at(graph, node.id)->index_bound =
+            index_bound_of_values(copy, size / sizeof(int64_t));
     return node;
 }
 

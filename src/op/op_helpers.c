@@ -202,25 +202,3 @@ struct attrs_shape attrs_of_shape(cupel_shape shape) {
 cupel_shape attrs_to_shape(const struct attrs_shape *attrs) {
     return cupel_shape_make((int)attrs->rank, attrs->dims);
 }
-
-bool index_within(cupel_node index, int64_t extent, const char *op) {
-    if (cupel_node_desc(index) == NULL)
-        return true; /* poisoned: whoever appends the node sees it */
-    const struct graph_node *node = graph_node_at(index.graph, index.id);
-    /* Moves of one operand leave values as they are; padding would add 0, which is always
-     * within. */
-    while (node->n_inputs == 1 && node->op->nan_rule == CUPEL_NAN_MOVES)
-        node = graph_node_at(index.graph, node->inputs[0].node);
-    if (node->op != &op_input || (node->index_bound > 0 && node->index_bound <= extent))
-        return true;
-    if (node->index_bound == 0)
-        (void)graph_fail(index.graph, CUPEL_STATUS_INVALID_ARGUMENT,
-                         "%s: the index \"%s\" is an input without a bound; declare it with "
-                         "cupel_input_index(..., %lld)",
-                         op, node->name, (long long)extent);
-    else
-        (void)graph_fail(index.graph, CUPEL_STATUS_INVALID_ARGUMENT,
-                         "%s: the index \"%s\" may be up to %lld, but there are %lld rows", op,
-                         node->name, (long long)(node->index_bound - 1), (long long)extent);
-    return false;
-}

@@ -65,8 +65,15 @@ cupel_node build_binary(const cupel_op *op, cupel_node a, cupel_node b);
 cupel_node build_reduce(const cupel_op *op, cupel_node x, uint32_t axes, bool keep);
 struct attrs_shape attrs_of_shape(cupel_shape shape);
 cupel_shape attrs_to_shape(const struct attrs_shape *attrs);
-/* Where index comes from an index input (through moves), its bound must be within extent: fails the
- * graph and returns false otherwise. Values are checked when the input is written. */
+
+/* --- indices (op_indices.c) --- */
+/* The bound of a node's I64 values, found when it is appended: they are in [0, bound); 0: unknown.
+ * And that of the values of a constant. */
+int64_t index_bound_of(const cupel_graph *graph, const struct graph_node *node);
+int64_t index_bound_of_values(const int64_t *values, size_t n);
+/* Fails the graph and returns false unless all values of index are known to be below extent. */
 bool index_within(cupel_node index, int64_t extent, const char *op);
+/* The same for the index operand of an op that has one; its shape rule has accepted the operands. */
+bool indices_fit(const cupel_op *op, const void *attrs, const cupel_node *inputs);
 
 #endif

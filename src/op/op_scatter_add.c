@@ -57,8 +57,6 @@ const cupel_op op_scatter_add = {
 };
 
 cupel_node cupel_scatter_add(cupel_node index, cupel_node rows, int64_t extent) {
-    if (!index_within(index, extent, "scatter_add"))
-        return graph_poisoned(index.graph);
     const struct attrs_extent attrs = {.extent = extent};
     const cupel_node inputs[] = {index, rows};
     return graph_add(index.graph, &op_scatter_add, NULL, &attrs, 2, inputs);

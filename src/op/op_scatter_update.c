@@ -76,10 +76,6 @@ const cupel_op op_scatter_update = {
 };
 
 cupel_node cupel_scatter_update(cupel_node table, cupel_node index, cupel_node rows) {
-    const cupel_desc *desc = cupel_node_desc(table);
-    if (desc != NULL && desc->shape.rank > 0 &&
-        !index_within(index, desc->shape.dims[0], "scatter_update"))
-        return graph_poisoned(table.graph);
     const cupel_node inputs[] = {table, index, rows};
     return graph_add(table.graph, &op_scatter_update, NULL, NULL, 3, inputs);
 }

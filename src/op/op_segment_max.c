@@ -59,8 +59,6 @@ const cupel_op op_segment_max = {
 
 cupel_node cupel_segment_max(cupel_node values, cupel_node segments, int64_t n_segments,
                              double empty) {
-    if (!index_within(segments, n_segments, "segment_max"))
-        return graph_poisoned(values.graph);
     const struct attrs_segment_max attrs = {.segments = n_segments, .empty = empty};
     const cupel_node inputs[] = {values, segments};
     return graph_add(values.graph, &op_segment_max, NULL, &attrs, 2, inputs);
