@@ -444,6 +444,53 @@ static void a_replay_changes_nothing(void **state) {
     close_machine(&m);
 }
 
+/* --- ops from outside, whose run may fail --- */
+
+static cupel_status like_its_operand(const cupel_op_view *view) {
+    view->outputs[0] = view->inputs[0];
+    return CUPEL_STATUS_OK;
+}
+
+/* Writes first, then fails. */
+static cupel_status fails(const cupel_op_call *call) {
+    memset(call->outputs[0], 0, cupel_desc_bytes(&call->output_descs[0]));
+    return CUPEL_STATUS_UNSUPPORTED;
+}
+
+static const cupel_op failing_op = {.size = sizeof(cupel_op),
+                                    .version = CUPEL_OP_VERSION,
+                                    .name = "failing",
+                                    .min_inputs = 1,
+                                    .max_inputs = 1,
+                                    .n_outputs = 1,
+                                    .in_place = {1},
+                                    .infer = like_its_operand,
+                                    .run = fails};
+
+/* Beside an update, after one, and as one: the run ends and no variable has changed. */
+static void an_op_that_fails_changes_nothing(void **state) {
+    (void)state;
+    for (int way = 0; way < 6; way++) {
+        check_context("way %d", way);
+        struct machine m = open_machine(way % 2 ? "cpu" : "reference", CUPEL_TYPE_F32);
+        const cupel_node v = parameter(m.graph, "v", CUPEL_SHAPE(N));
+        const cupel_node w = parameter(m.graph, "w", CUPEL_SHAPE(N));
+        const cupel_node twice = cupel_scale(v, 2);
+        const cupel_node operand = way / 2 == 0 ? w : way / 2 == 1 ? twice : v;
+        const cupel_node failed = cupel_apply(m.graph, &failing_op, NULL, 1, &operand);
+        cupel_assign(v, way / 2 == 2 ? failed : twice);
+        const cupel_output output = {"y", cupel_neg(failed)};
+        compile(&m, false, 1, &output);
+        CHECK_STATUS(cupel_program_run(m.program, m.bindings, m.workspace, NULL),
+                     CUPEL_STATUS_UNSUPPORTED);
+        float values[N];
+        CHECK_OK(cupel_parameters_read(m.parameters, "v", values, sizeof values));
+        for (int i = 0; i < N; i++)
+            CHECK_F64((double)values[i], 1);
+        close_machine(&m);
+    }
+}
+
 /* --- what is refused --- */
 
 static void refusals(void **state) {
@@ -492,6 +539,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(versions_count_the_changes),
         cmocka_unit_test(a_run_that_was_stopped_counts_as_a_change),
         cmocka_unit_test(a_replay_changes_nothing),
+        cmocka_unit_test(an_op_that_fails_changes_nothing),
         cmocka_unit_test(refusals),
     };
     return CHECK_MAIN(tests);

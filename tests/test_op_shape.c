@@ -256,6 +256,31 @@ static void test_twice(void **state) {
     graph_check(&c, 1e-6);
 }
 
+/* More operands than one node takes: 300 times the same row, each a little larger. */
+static void build_long(cupel_graph *graph, const cupel_node *in, cupel_node *out,
+                       const void *user) {
+    (void)graph;
+    (void)user;
+    enum { MANY = 300 };
+    cupel_node rows[MANY];
+    for (int i = 0; i < MANY; i++)
+        rows[i] = cupel_offset(in[0], i);
+    out[0] = cupel_concat(MANY, rows, 0);
+}
+
+static void test_long(void **state) {
+    (void)state;
+    const double x[2] = {1, 2};
+    double expected[600];
+    for (int i = 0; i < 600; i++)
+        expected[i] = x[i % 2] + i / 2;
+    const struct graph_case c = {.build = build_long,
+                                 .n_inputs = 1,
+                                 .inputs = {{.shape = CUPEL_SHAPE(1, 2), .values = x}},
+                                 .n_outputs = 1};
+    graph_check_values(&c, 0, expected, 600, 1e-7);
+}
+
 /* --- messages --- */
 
 static void check_refused(const struct spec *spec, cupel_shape shape, cupel_status status,
@@ -306,10 +331,11 @@ static void test_messages(void **state) {
 
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reshape), cmocka_unit_test(test_transpose),
-        cmocka_unit_test(test_slice),   cmocka_unit_test(test_pad),
-        cmocka_unit_test(test_concat),  cmocka_unit_test(test_broadcast_to),
-        cmocka_unit_test(test_twice),   cmocka_unit_test(test_messages),
+        cmocka_unit_test(test_reshape),      cmocka_unit_test(test_transpose),
+        cmocka_unit_test(test_slice),        cmocka_unit_test(test_pad),
+        cmocka_unit_test(test_concat),       cmocka_unit_test(test_long),
+        cmocka_unit_test(test_broadcast_to), cmocka_unit_test(test_twice),
+        cmocka_unit_test(test_messages),
     };
     return CHECK_MAIN(tests);
 }

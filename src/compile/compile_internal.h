@@ -46,6 +46,9 @@ static inline const cupel_desc *compile_desc(const struct compile *c, struct edg
     return &c->list.nodes[edge.node].outputs[edge.output];
 }
 bool node_is_leaf(const struct graph_node *node);
+/* Whether a run may end at this op: guards, and ops from outside, whose run may fail. Variables are
+ * written after all of these, so that a run which ended has changed nothing. */
+bool op_may_end_run(const cupel_op *op);
 /* Number of consumers of each edge, roots included: counts[first[node] + output]. In the arena. */
 cupel_status count_uses(struct compile *c, const uint32_t *first, uint32_t **out);
 /* first[node] = index of its output 0 among all edges; first[count] = number of edges. */

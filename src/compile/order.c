@@ -92,7 +92,7 @@ static cupel_status add_constraints(struct order *o) {
         const uint32_t producer = node->inputs[1].node;
         const bool moves = !node_is_leaf(compile_node(c, producer)) && !c->prologue[producer];
         for (uint32_t g = 0; g < o->count; g++) {
-            if (compile_node(c, g)->op != &op_guard)
+            if (!op_may_end_run(compile_node(c, g)->op))
                 continue;
             CUPEL_TRY(constrain(o, i, g));
             if (moves && !depends(o, g, producer))

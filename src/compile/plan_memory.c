@@ -157,7 +157,7 @@ static bool reads_end_before(const struct memory *m, uint32_t variable, uint32_t
 
 static bool guards_end_before(const struct compile *c, uint32_t writer) {
     for (uint32_t i = writer; i < c->list.count; i++)
-        if (compile_node(c, i)->op == &op_guard)
+        if (op_may_end_run(compile_node(c, i)->op))
             return false;
     return true;
 }

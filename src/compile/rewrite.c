@@ -12,6 +12,10 @@ bool node_is_leaf(const struct graph_node *node) {
     return node->op == &op_input || node->op == &op_constant || node->op == &op_variable;
 }
 
+bool op_may_end_run(const cupel_op *op) {
+    return op == &op_guard || op->run != NULL;
+}
+
 static cupel_status no_memory(struct compile *c) {
     return cupel_fail_memory(c->error, "compiling the graph", c->list.count);
 }

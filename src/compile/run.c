@@ -129,9 +129,14 @@ static cupel_status visit_step(void *user, uint32_t index) {
                                   "%lld of its output %u",
                                   node->name, node->op->name, (long long)bad, k);
         }
-        if (visit->options->visitor)
-            CUPEL_TRY(visit->options->visitor(visit->options->visitor_user, node->name,
-                                              node->op->name, k, desc, program->visit_buffer));
+        if (!visit->options->visitor)
+            continue;
+        const cupel_status status =
+            visit->options->visitor(visit->options->visitor_user, node->name, node->op->name, k,
+                                    desc, program->visit_buffer);
+        if (status != CUPEL_STATUS_OK)
+            return cupel_fail(&program->error, status, "the visitor stopped the run at node '%s'",
+                              node->name);
     }
     return CUPEL_STATUS_OK;
 }
@@ -186,11 +191,11 @@ static cupel_status execute(cupel_program *program, const cupel_run_options *opt
     }
     const cupel_status status = backend->execute(backend, &frame);
     program->prologue_valid = program->prologue_valid || status == CUPEL_STATUS_OK;
-    /* A guard stops a run before anything is written; who knows what another failure leaves. */
+    /* Where a run may end nothing is written yet; who knows what another failure leaves. */
     const struct exec_step *failed = frame.failed_step < program->draft.n_steps
                                          ? &program->draft.steps[frame.failed_step]
                                          : NULL;
-    if (status == CUPEL_STATUS_OK || !failed || failed->view.op != &op_guard)
+    if (status == CUPEL_STATUS_OK || !failed || !op_may_end_run(failed->view.op))
         for (size_t i = 0; i < program->draft.n_variables; i++)
             if (program->draft.assigned[i])
                 program->draft.variables[i]->version++;

@@ -154,7 +154,7 @@ static cupel_status order_pair(struct steps *s, uint32_t a, uint32_t b) {
 static cupel_status order_guards(struct steps *s) {
     const struct program_draft *draft = s->draft;
     for (uint32_t g = 0; g < draft->n_steps; g++) {
-        if (draft->steps[g].view.op != &op_guard)
+        if (!op_may_end_run(draft->steps[g].view.op))
             continue;
         for (uint32_t t = g + 1; t < draft->n_steps; t++)
             for (uint32_t i = 0; i < draft->steps[t].n_buffers; i++)

@@ -7,6 +7,8 @@
  */
 #include "op/op_internal.h"
 
+enum { CONCAT_MOST = 64 }; /* operands of one node; longer lists become a tree */
+
 static cupel_status infer(const cupel_op_view *view) {
     const struct attrs_axis *attrs = view->attrs;
     CUPEL_TRY(infer_axis(view, 0, attrs->axis));
@@ -52,7 +54,7 @@ const cupel_op op_concat = {
     .name = "concat",
     .attr_size = sizeof(struct attrs_axis),
     .min_inputs = 1,
-    .max_inputs = -1,
+    .max_inputs = CONCAT_MOST,
     .n_outputs = 1,
     .flags = 0,
     .nan_rule = CUPEL_NAN_MOVES,
@@ -65,6 +67,11 @@ const cupel_op op_concat = {
 cupel_node cupel_concat(size_t n, const cupel_node *xs, int axis) {
     if (n == 0)
         return cupel_none();
+    if (n > CONCAT_MOST) {
+        const cupel_node halves[] = {cupel_concat(n / 2, xs, axis),
+                                     cupel_concat(n - n / 2, xs + n / 2, axis)};
+        return cupel_concat(2, halves, axis);
+    }
     const struct attrs_axis attrs = {.axis = axis};
     return graph_add(xs[0].graph, &op_concat, NULL, &attrs, n, xs);
 }
