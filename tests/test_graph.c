@@ -228,6 +228,54 @@ static void operands_must_be_nodes_of_the_graph(void **state) {
     CHECK_OK(cupel_graph_destroy(other));
 }
 
+/* Nothing but none in gives none out and no error anywhere; a graph that is known is poisoned. */
+static void none_is_passed_on_or_refused(void **state) {
+    (void)state;
+    const cupel_node none = cupel_none(), x = input("x", CUPEL_SHAPE(2, 3, 4, 4));
+    const cupel_conv_options padded = {.output_padding = {1, 1}};
+    const cupel_node nothing[] = {cupel_relu(none),
+                                  cupel_cast(none, CUPEL_TYPE_F64),
+                                  cupel_reshape(none, CUPEL_SHAPE(2)),
+                                  cupel_transpose(none, NULL),
+                                  cupel_reduce_sum(none, 1, false),
+                                  cupel_softmax(none, 0),
+                                  cupel_slice(none, 0, 0, 1),
+                                  cupel_broadcast_to(none, CUPEL_SHAPE(2)),
+                                  cupel_one_hot(none, 3),
+                                  cupel_segment_max(none, none, 3, 0),
+                                  cupel_named(none, "nobody"),
+                                  cupel_conv2d(none, none, none, NULL),
+                                  cupel_conv2d(none, none, none, &padded),
+                                  cupel_conv_transpose2d(none, none, none, &padded),
+                                  cupel_scale(none, 2),
+                                  cupel_concat(0, NULL, 0)};
+    for (size_t i = 0; i < sizeof nothing / sizeof *nothing; i++) {
+        check_context("builder %zu", i);
+        CHECK(cupel_is_none(nothing[i]));
+    }
+    cupel_assign(none, none);
+    cupel_guard(none);
+    CHECK_OK(cupel_graph_check(graph));
+    for (int i = 0; i < 5; i++) {
+        check_context("case %d", i);
+        cupel_graph *other = NULL;
+        CHECK_OK(cupel_graph_create(&other, context, NULL));
+        const cupel_node y = cupel_input(other, "y", CUPEL_TYPE_REAL, cupel_node_shape(x));
+        const cupel_node parts[] = {none, y};
+        const cupel_node made[] = {
+            i == 0 ? cupel_add(none, y) : none,
+            i == 1 ? cupel_conv2d(none, y, none, &padded) : none,
+            i == 2 ? cupel_conv_transpose2d(none, y, none, NULL) : none,
+            i == 3 ? cupel_conv_transpose2d(none, none, y, NULL) : none,
+            i == 4 ? cupel_concat(2, parts, 0) : none,
+        };
+        CHECK(cupel_is_poisoned(made[i]));
+        CHECK_STATUS(cupel_graph_check(other), CUPEL_STATUS_INVALID_ARGUMENT);
+        CHECK_CONTAINS(cupel_graph_error(other), "operand 0 is missing");
+        CHECK_OK(cupel_graph_destroy(other));
+    }
+}
+
 static void made_up_nodes_are_refused(void **state) {
     (void)state;
     cupel_neg((cupel_node){.graph = graph, .id = 12});
@@ -387,6 +435,7 @@ int main(int argc, char **argv) {
         TEST(layers_tell_the_line_of_their_caller),
         TEST(poison_spreads_through_all_builders),
         TEST(operands_must_be_nodes_of_the_graph),
+        TEST(none_is_passed_on_or_refused),
         TEST(made_up_nodes_are_refused),
         TEST(impossible_shapes_are_refused),
         TEST(indices_need_a_bound),

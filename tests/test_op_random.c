@@ -288,6 +288,40 @@ static void test_errors(void **state) {
     graph_check_fails(&c, false, CUPEL_STATUS_INVALID_ARGUMENT, "0 <= p < 1");
 }
 
+static const cupel_rng no_rng; /* all none */
+
+static void build_no_rng(cupel_graph *graph, const cupel_node *in, cupel_node *out,
+                         const void *user) {
+    (void)graph;
+    (void)user;
+    out[0] = cupel_dropout(no_rng, "drop", in[0], 0.5);
+}
+
+static void build_no_rows(cupel_graph *graph, const cupel_node *in, cupel_node *out,
+                          const void *user) {
+    (void)in;
+    (void)user;
+    cupel_rng rng = cupel_rng_inputs(graph, 2);
+    rng.seed = rng.rows = cupel_none();
+    out[0] = cupel_sample_normal(rng, "noise", CUPEL_SHAPE(2, 2));
+}
+
+static void test_missing_rng(void **state) {
+    (void)state;
+    struct graph_case c = {.build = build_no_rng,
+                           .n_inputs = 1,
+                           .inputs = {{.shape = CUPEL_SHAPE(2, 2)}},
+                           .n_outputs = 1};
+    graph_check_fails(&c, false, CUPEL_STATUS_INVALID_ARGUMENT,
+                      "dropout: the rng has no seed; take one from cupel_rng_inputs()");
+    c.build = build_no_rows;
+    graph_check_fails(&c, false, CUPEL_STATUS_INVALID_ARGUMENT,
+                      "sample_normal: the rng has no seed");
+    /* No graph could keep an error. */
+    CHECK(cupel_is_none(cupel_dropout(no_rng, "drop", cupel_none(), 0.5)));
+    CHECK(cupel_is_none(cupel_sample_uniform(no_rng, "noise", CUPEL_SHAPE(2, 2))));
+}
+
 /* Asked for again, and inside a scope, the inputs are the same ones. */
 static void test_one_set_of_inputs(void **state) {
     (void)state;
@@ -317,6 +351,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_dropout_gradient),
         cmocka_unit_test(test_dropped_nan_takes_no_part),
         cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_missing_rng),
         cmocka_unit_test(test_one_set_of_inputs),
     };
     return CHECK_MAIN(tests);

@@ -53,7 +53,8 @@ static void outputs_belong_to_the_graph(void **state) {
     struct passes p = opened();
     input(&p, "x");
     passes_output(&p, "y", cupel_none());
-    refused(&p, CUPEL_STATUS_INVALID_ARGUMENT, "output 'y' is no node of this graph");
+    refused(&p, CUPEL_STATUS_INVALID_ARGUMENT,
+            "output 'y' is no node (none): its builder was given none");
 
     p = opened();
     passes_output(&p, "y", (cupel_node){.graph = p.graph, .id = 77});

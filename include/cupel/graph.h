@@ -31,7 +31,9 @@ typedef struct cupel_node {
 
 #define CUPEL_NODE_POISON UINT32_MAX
 
-/* No node: an optional operand that is left out. */
+/* No node: an optional operand that is left out. A builder that is given it for a needed operand
+ * fails on the graph of its other operands; where none of them has a graph, there is nothing to fail
+ * and the result is none too, which cupel_program_compile() refuses as an output. */
 CUPEL_API cupel_node cupel_none(void);
 CUPEL_API bool cupel_is_none(cupel_node node);
 CUPEL_API bool cupel_is_poisoned(cupel_node node);
@@ -97,9 +99,10 @@ CUPEL_API cupel_node cupel_variable(cupel_graph *graph, const char *name);
 
 /* The variable takes the value when the run has succeeded past all guards; reads in this run see
  * the old one. One assign per variable per graph. Assigns are roots: they run without being asked
- * for. */
+ * for. Without any node (none, none) nothing happens. */
 CUPEL_API void cupel_assign(cupel_node variable, cupel_node value);
-/* The run stops with NOT_FINITE, having changed nothing, when this scalar is NaN or infinite. */
+/* The run stops with NOT_FINITE, having changed nothing, when this scalar is NaN or infinite. None
+ * guards nothing. */
 CUPEL_API void cupel_guard(cupel_node scalar);
 
 /* Adds adjoint nodes to the graph: out[i] = d loss / d wrt[i], for a scalar loss and any nodes.

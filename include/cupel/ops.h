@@ -2,7 +2,8 @@
  * Operations: one builder each. Formulas, gradients and rules stand in the op's file in src/op/.
  * Elementwise operands broadcast (aligned at the last axis, extents equal or 1). Axes count from 0,
  * outermost first; sets of axes are bit masks. REAL operands unless said otherwise. Every builder
- * returns a poisoned node on an error, which the graph keeps.
+ * returns a poisoned node on an error, which the graph keeps. Nothing but none in gives none out:
+ * no graph is known then that could keep an error.
  */
 #ifndef CUPEL_OPS_H
 #define CUPEL_OPS_H
@@ -88,6 +89,7 @@ CUPEL_API cupel_node cupel_reshape(cupel_node x, cupel_shape shape);
 CUPEL_API cupel_node cupel_transpose(cupel_node x, const int *permutation);
 /* [begin, end) along one axis. */
 CUPEL_API cupel_node cupel_slice(cupel_node x, int axis, int64_t begin, int64_t end);
+/* n of 0 gives none. */
 CUPEL_API cupel_node cupel_concat(size_t n, const cupel_node *xs, int axis);
 CUPEL_API cupel_node cupel_broadcast_to(cupel_node x, cupel_shape shape);
 /* Zeros before and after along one axis. */

@@ -13,6 +13,11 @@ static cupel_status check_outputs(struct compile *c, const cupel_graph *graph) {
         const cupel_output *output = &options->outputs[i];
         if (!output->name || !output->name[0])
             return cupel_fail(c->error, CUPEL_STATUS_NAME, "output %zu has no name", i);
+        if (cupel_is_none(output->node))
+            return cupel_fail(c->error, CUPEL_STATUS_INVALID_ARGUMENT,
+                              "output '%s' is no node (none): its builder was given none for "
+                              "every operand, so that no graph could keep the error",
+                              output->name);
         if (output->node.graph != graph || output->node.id >= graph->list.count ||
             output->node.output >= graph_node_at(graph, output->node.id)->n_outputs)
             return cupel_fail(c->error, CUPEL_STATUS_INVALID_ARGUMENT,

@@ -88,7 +88,7 @@ cupel_node graph_poisoned(cupel_graph *graph) {
 
 CUPEL_PRINTF(3, 0)
 static void graph_vfail(cupel_graph *graph, cupel_status status, const char *format, va_list args) {
-    if (graph->error.status != CUPEL_STATUS_OK)
+    if (!graph || graph->error.status != CUPEL_STATUS_OK)
         return; /* the first error is the one that counts */
     struct cupel_error sentence;
     cupel_vfail(&sentence, status, format, args);

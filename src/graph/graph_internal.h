@@ -72,7 +72,7 @@ cupel_node graph_add_leaf(cupel_graph *graph, const cupel_op *op, const char *na
 cupel_node graph_poisoned(cupel_graph *graph);
 /* Whether a node has that full name; *out is the node. */
 bool graph_has(const cupel_graph *graph, const char *name, cupel_node *out);
-/* Records the first error with the caller's line. */
+/* Records the first error with the caller's line; without a graph, nothing: returns none. */
 cupel_node graph_fail(cupel_graph *graph, cupel_status status, const char *format, ...)
     CUPEL_PRINTF(3, 4);
 /* "scope.name" in the graph's arena, NULL when memory is refused (already recorded). */

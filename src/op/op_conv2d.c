@@ -153,7 +153,9 @@ cupel_node cupel_conv2d(cupel_node x, cupel_node weights, cupel_node bias,
                         const cupel_conv_options *options) {
     struct attrs_conv attrs = conv_attrs(options);
     attrs.with_bias = !cupel_is_none(bias);
-    if (options != NULL && (options->output_padding[0] != 0 || options->output_padding[1] != 0))
+    const bool given = !cupel_is_none(x) && !cupel_is_none(weights); /* else operand i is missing */
+    if (given && options != NULL &&
+        (options->output_padding[0] != 0 || options->output_padding[1] != 0))
         return graph_fail(x.graph, CUPEL_STATUS_INVALID_ARGUMENT,
                           "conv2d: output_padding [%lld, %lld] has a meaning in a transposed "
                           "convolution only; leave it 0",

@@ -102,8 +102,13 @@ cupel_node build_conv2d_backward_data(cupel_node diff_dst, cupel_node weights,
  * it as a broadcast [1, O, 1, 1]. */
 cupel_node cupel_conv_transpose2d(cupel_node x, cupel_node weights, cupel_node bias,
                                   const cupel_conv_options *options) {
-    if (cupel_is_poisoned(x) || cupel_is_poisoned(weights) || cupel_is_poisoned(bias))
-        return graph_poisoned(x.graph);
+    if (cupel_is_none(x) || cupel_is_none(weights) || cupel_is_poisoned(x) ||
+        cupel_is_poisoned(weights) || cupel_is_poisoned(bias)) {
+        const struct attrs_conv attrs = conv_attrs(NULL);
+        const cupel_node inputs[] = {x, weights};
+        return graph_add(x.graph != NULL ? x.graph : bias.graph, &op_conv2d_backward_data, NULL,
+                         &attrs, 2, inputs);
+    }
     const cupel_shape src = cupel_node_shape(x), filters = cupel_node_shape(weights);
     struct attrs_conv attrs = conv_attrs(options);
     if (src.rank == 4 && filters.rank == 4) /* the shape rule reports other ranks */

@@ -37,9 +37,18 @@ cupel_status random_check(const cupel_op_view *view, cupel_shape shape) {
 
 cupel_node random_add(cupel_rng rng, const cupel_op *op, const char *name,
                       struct attrs_random *attrs, cupel_node x) {
-    cupel_graph *const graph = rng.seed.graph;
+    static const char *const names[] = {"seed", "step", "rows"};
+    const cupel_node inputs[] = {rng.seed, rng.step, rng.rows, x};
+    cupel_graph *graph = NULL;
+    for (int i = 0; i < 4 && graph == NULL; i++)
+        graph = inputs[i].graph;
     if (graph == NULL)
-        return x;
+        return cupel_none();
+    for (int i = 0; i < 3; i++)
+        if (cupel_is_none(inputs[i]))
+            return graph_fail(graph, CUPEL_STATUS_INVALID_ARGUMENT,
+                              "%s: the rng has no %s; take one from cupel_rng_inputs()", op->name,
+                              names[i]);
     if (name == NULL || name[0] == '\0')
         return graph_fail(graph, CUPEL_STATUS_NAME,
                           "%s needs a name: it is the stream of its random numbers", op->name);
@@ -47,7 +56,6 @@ cupel_node random_add(cupel_rng rng, const cupel_op *op, const char *name,
     if (scoped == NULL)
         return graph_poisoned(graph);
     attrs->stream = hash_string(scoped);
-    const cupel_node inputs[] = {rng.seed, rng.step, rng.rows, x};
     return graph_add(graph, op, name, attrs, cupel_is_none(x) ? 3 : 4, inputs);
 }
 
