@@ -62,16 +62,18 @@ static void scalars_of_every_type(struct golden_machine *machine) {
         {"i32", "i32_read", CUPEL_TYPE_I32, -0x1p31, -0x1p31 - 1, 0x1p31},
         {"i64", "i64_read", CUPEL_TYPE_I64, -0x1p63, -0x1p64, 0x1p63},
         {"u8", "u8_read", CUPEL_TYPE_U8, 255, -1, 256},
+        {"u64", "u64_read", CUPEL_TYPE_U64, 0x1p63, -1, 0x1p64},
     };
+    enum { N = sizeof scalars / sizeof *scalars };
     cupel_graph *const graph = golden_graph(machine);
-    cupel_output outputs[3];
-    for (int i = 0; i < 3; i++)
+    cupel_output outputs[N];
+    for (int i = 0; i < N; i++)
         outputs[i] =
             (cupel_output){scalars[i].output, cupel_input(graph, scalars[i].name, scalars[i].type,
                                                           cupel_shape_scalar())};
     struct golden_program program;
-    golden_compile(&program, machine, graph, "scalars", 3, outputs);
-    for (int i = 0; i < 3; i++) {
+    golden_compile(&program, machine, graph, "scalars", N, outputs);
+    for (int i = 0; i < N; i++) {
         const double wrong[] = {scalars[i].too_small, scalars[i].too_large, 0.5, NAN, INFINITY};
         golden_write_scalar(&program, scalars[i].name, scalars[i].fits);
         for (int k = 0; k < 5; k++)
@@ -79,10 +81,71 @@ static void scalars_of_every_type(struct golden_machine *machine) {
                          CUPEL_STATUS_INVALID_ARGUMENT);
     }
     golden_run(&program);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < N; i++) {
+        double read = 0;
         expect(&program, scalars[i].output, &scalars[i].fits, 1);
+        CHECK_OK(cupel_bindings_read_scalar(program.bindings, scalars[i].output, &read));
+        CHECK_F64(read, scalars[i].fits);
+    }
     golden_program_close(&program);
 }
+/* Whole numbers go to integer inputs of one element, by value and never by their bytes. */
+static void whole_numbers(struct golden_machine *machine) {
+    static const struct {
+        const char *name, *output;
+        cupel_type type;
+        uint64_t fits, too_large;
+    } rows[] = {
+        {"i32", "i32_read", CUPEL_TYPE_I32, INT32_MAX, (uint64_t)INT32_MAX + 1},
+        {"i64", "i64_read", CUPEL_TYPE_I64, UINT64_C(1) << 40, UINT64_C(1) << 63},
+        {"u8", "u8_read", CUPEL_TYPE_U8, 255, 256},
+        {"u64", "u64_read", CUPEL_TYPE_U64, UINT64_C(1) << 63, 0},
+    };
+    enum { N = sizeof rows / sizeof *rows };
+    cupel_graph *const graph = golden_graph(machine);
+    cupel_output outputs[N + 2];
+    for (int i = 0; i < N; i++)
+        outputs[i] = (cupel_output){
+            rows[i].output, cupel_input(graph, rows[i].name, rows[i].type, cupel_shape_scalar())};
+    outputs[N] =
+        (cupel_output){"eight_read", cupel_input(graph, "eight", CUPEL_TYPE_U8, CUPEL_SHAPE(8))};
+    outputs[N + 1] =
+        (cupel_output){"pair_read", cupel_input(graph, "pair", CUPEL_TYPE_F32, CUPEL_SHAPE(2))};
+    const cupel_node rate = cupel_input(graph, "rate", CUPEL_TYPE_F64, cupel_shape_scalar());
+    cupel_guard(rate);
+    struct golden_program program;
+    golden_compile(&program, machine, graph, "whole", N + 2, outputs);
+    cupel_bindings *const bindings = program.bindings;
+    for (int i = 0; i < N; i++) {
+        CHECK_OK(cupel_bindings_write_u64(bindings, rows[i].name, rows[i].fits));
+        if (rows[i].too_large)
+            CHECK_STATUS(cupel_bindings_write_u64(bindings, rows[i].name, rows[i].too_large),
+                         CUPEL_STATUS_INVALID_ARGUMENT);
+    }
+    CHECK_STATUS(cupel_bindings_write_u64(bindings, "rate", 3), CUPEL_STATUS_TYPE);
+    CHECK_CONTAINS(cupel_bindings_error(bindings), "'rate' of program whole is f64");
+    CHECK_STATUS(cupel_bindings_write_u64(bindings, "eight", 3), CUPEL_STATUS_SHAPE);
+    CHECK_CONTAINS(cupel_bindings_error(bindings), "'eight' of program whole is [8]");
+    CHECK_STATUS(cupel_bindings_write_scalar(bindings, "pair", 3), CUPEL_STATUS_SHAPE);
+    CHECK_STATUS(cupel_bindings_write_u64(bindings, "nobody", 3), CUPEL_STATUS_NAME);
+    golden_write_scalar(&program, "rate", 1);
+    golden_run(&program);
+    double read = 0;
+    for (int i = 0; i < N; i++) {
+        CHECK_OK(cupel_bindings_read_scalar(bindings, rows[i].output, &read));
+        CHECK_F64(read, (double)rows[i].fits);
+    }
+    CHECK_STATUS(cupel_bindings_read_scalar(bindings, "eight_read", &read), CUPEL_STATUS_SHAPE);
+    CHECK_CONTAINS(cupel_bindings_error(bindings), "'eight_read' of program whole is [8]");
+    CHECK_STATUS(cupel_bindings_read_scalar(bindings, "pair_read", &read), CUPEL_STATUS_SHAPE);
+    CHECK_STATUS(cupel_bindings_read_scalar(bindings, "nobody", &read), CUPEL_STATUS_NAME);
+    golden_program_close(&program);
+}
+static void test_whole_numbers(void **state) {
+    (void)state;
+    everywhere(whole_numbers);
+}
+
 static void test_scalars_of_every_type(void **state) {
     (void)state;
     everywhere(scalars_of_every_type);
@@ -187,6 +250,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_input_passes_through),
         cmocka_unit_test(test_scalars_of_every_type),
+        cmocka_unit_test(test_whole_numbers),
         cmocka_unit_test(test_constant_holds_its_data),
         cmocka_unit_test(test_variables_read_before_assign),
         cmocka_unit_test(test_guard_stops),

@@ -9,7 +9,8 @@
  *   5. cupel_bindings_read() the outputs
  *   6. destroy bindings, workspace, program in this order
  *
- * Two runs at once on one workspace, one program or one bindings object are refused (BUG).
+ * Two runs at once on one workspace, one program or one bindings object are refused (BUG). The status
+ * says it alone: no sentence is left on an object that another thread's run may be writing to.
  */
 #ifndef CUPEL_PROGRAM_H
 #define CUPEL_PROGRAM_H
@@ -113,15 +114,17 @@ CUPEL_API const char *cupel_bindings_error(const cupel_bindings *bindings);
 CUPEL_API CUPEL_CHECKED cupel_status cupel_bindings_write(cupel_bindings *bindings,
                                                           const char *input, const void *values,
                                                           size_t bytes);
-/* A scalar input of any type from a double (REAL, F32, F64) or an integer value. */
+/* An input of one element of any type from a double: INVALID_ARGUMENT where its type does not have
+ * that value, SHAPE for an input of more elements. */
 CUPEL_API CUPEL_CHECKED cupel_status cupel_bindings_write_scalar(cupel_bindings *bindings,
                                                                  const char *input, double value);
+/* The same for an input of an integer type; TYPE for a real one. */
 CUPEL_API CUPEL_CHECKED cupel_status cupel_bindings_write_u64(cupel_bindings *bindings,
                                                               const char *input, uint64_t value);
 CUPEL_API CUPEL_CHECKED cupel_status cupel_bindings_read(cupel_bindings *bindings,
                                                          const char *output, void *values,
                                                          size_t bytes);
-/* Reads a scalar output as a double. */
+/* Reads an output of one element of any type as a double; SHAPE for an output of more. */
 CUPEL_API CUPEL_CHECKED cupel_status cupel_bindings_read_scalar(cupel_bindings *bindings,
                                                                 const char *output, double *value);
 /* Descriptor of an input or output (types resolved); NULL when there is none. */

@@ -119,9 +119,30 @@ cupel_status cupel_bindings_write(cupel_bindings *bindings, const char *input, c
     return CUPEL_STATUS_OK;
 }
 
+/* The slot of one element (any rank) behind a name. */
+static cupel_status scalar_slot(cupel_bindings *bindings, const char *name, bool input,
+                                const cupel_desc **out) {
+    *out = cupel_bindings_desc(bindings, name);
+    if (!*out || cupel_shape_count((*out)->shape) == 1)
+        return CUPEL_STATUS_OK; /* an unknown name is told by the access */
+    char shape[CUPEL_SHAPE_TEXT_SIZE];
+    return cupel_fail(&bindings->error, CUPEL_STATUS_SHAPE,
+                      "%s '%s' of program %s is %s, not a scalar: %s it as a whole with %s",
+                      input ? "input" : "output", name, bindings->program->name,
+                      cupel_shape_format(shape, (*out)->shape), input ? "write" : "read",
+                      input ? "cupel_bindings_write()" : "cupel_bindings_read()");
+}
+
+static cupel_status not_a_value(cupel_bindings *bindings, const char *input, cupel_type type) {
+    return cupel_fail(&bindings->error, CUPEL_STATUS_INVALID_ARGUMENT,
+                      "input '%s' is %s; the number given is not one of its values", input,
+                      cupel_type_name(type));
+}
+
 cupel_status cupel_bindings_write_scalar(cupel_bindings *bindings, const char *input,
                                          double value) {
-    const cupel_desc *desc = cupel_bindings_desc(bindings, input);
+    const cupel_desc *desc;
+    CUPEL_TRY(scalar_slot(bindings, input, true, &desc));
     const cupel_type type = desc ? desc->type : CUPEL_TYPE_F64;
     if (type == CUPEL_TYPE_F64)
         return cupel_bindings_write(bindings, input, &value, sizeof(value));
@@ -130,23 +151,43 @@ cupel_status cupel_bindings_write_scalar(cupel_bindings *bindings, const char *i
         return cupel_bindings_write(bindings, input, &f32, sizeof(f32));
     }
     const bool is_unsigned = type == CUPEL_TYPE_U64 || type == CUPEL_TYPE_U8;
-    const double limit = type == CUPEL_TYPE_U8 ? 0x1p8 : type == CUPEL_TYPE_I32 ? 0x1p31 : 0x1p63;
+    const double limit = type == CUPEL_TYPE_U8    ? 0x1p8
+                         : type == CUPEL_TYPE_I32 ? 0x1p31
+                         : type == CUPEL_TYPE_I64 ? 0x1p63
+                                                  : 0x1p64;
     if (!(value >= (is_unsigned ? 0.0 : -limit) && value < limit && value == floor(value)))
-        return cupel_fail(&bindings->error, CUPEL_STATUS_INVALID_ARGUMENT,
-                          "input '%s' is %s; the number given is not one of its values", input,
-                          cupel_type_name(type));
+        return not_a_value(bindings, input, type);
+    if (is_unsigned)
+        return cupel_bindings_write_u64(bindings, input, (uint64_t)value);
     const int64_t i64 = (int64_t)value;
     const int32_t i32 = (int32_t)i64;
-    const uint8_t u8 = (uint8_t)i64;
     if (type == CUPEL_TYPE_I32)
         return cupel_bindings_write(bindings, input, &i32, sizeof(i32));
-    if (type == CUPEL_TYPE_U8)
-        return cupel_bindings_write(bindings, input, &u8, sizeof(u8));
     return cupel_bindings_write(bindings, input, &i64, sizeof(i64));
 }
 
 cupel_status cupel_bindings_write_u64(cupel_bindings *bindings, const char *input, uint64_t value) {
-    return cupel_bindings_write(bindings, input, &value, sizeof(value));
+    const cupel_desc *desc;
+    CUPEL_TRY(scalar_slot(bindings, input, true, &desc));
+    const cupel_type type = desc ? desc->type : CUPEL_TYPE_U64;
+    if (cupel_type_is_real(type))
+        return cupel_fail(&bindings->error, CUPEL_STATUS_TYPE,
+                          "input '%s' of program %s is %s, not an integer: write it with "
+                          "cupel_bindings_write_scalar()",
+                          input, bindings->program->name, cupel_type_name(type));
+    const uint64_t most = type == CUPEL_TYPE_U8    ? UINT8_MAX
+                          : type == CUPEL_TYPE_I32 ? INT32_MAX
+                          : type == CUPEL_TYPE_I64 ? INT64_MAX
+                                                   : UINT64_MAX;
+    if (value > most)
+        return not_a_value(bindings, input, type);
+    const uint8_t u8 = (uint8_t)value;
+    const int32_t i32 = (int32_t)value;
+    if (type == CUPEL_TYPE_U8)
+        return cupel_bindings_write(bindings, input, &u8, sizeof(u8));
+    if (type == CUPEL_TYPE_I32)
+        return cupel_bindings_write(bindings, input, &i32, sizeof(i32));
+    return cupel_bindings_write(bindings, input, &value, sizeof(value)); /* i64: the same bits */
 }
 
 cupel_status cupel_bindings_read(cupel_bindings *bindings, const char *output, void *values,
@@ -161,18 +202,30 @@ cupel_status cupel_bindings_read(cupel_bindings *bindings, const char *output, v
 
 cupel_status cupel_bindings_read_scalar(cupel_bindings *bindings, const char *output,
                                         double *value) {
-    const cupel_desc *desc = cupel_bindings_desc(bindings, output);
-    if (desc && desc->type == CUPEL_TYPE_F32) {
+    union {
+        double f64;
         float f32;
-        CUPEL_TRY(cupel_bindings_read(bindings, output, &f32, sizeof(f32)));
-        *value = (double)f32;
-        return CUPEL_STATUS_OK;
-    }
-    if (desc && desc->type == CUPEL_TYPE_I64) {
         int64_t i64;
-        CUPEL_TRY(cupel_bindings_read(bindings, output, &i64, sizeof(i64)));
-        *value = (double)i64;
-        return CUPEL_STATUS_OK;
+        uint64_t u64;
+        int32_t i32;
+        uint8_t u8;
+    } element = {0};
+    const cupel_desc *desc;
+    CUPEL_TRY(scalar_slot(bindings, output, false, &desc));
+    const cupel_type type = desc ? desc->type : CUPEL_TYPE_F64;
+    if (type == CUPEL_TYPE_BF16)
+        return cupel_fail(&bindings->error, CUPEL_STATUS_TYPE,
+                          "output '%s' of program %s is bf16: read its two bytes with "
+                          "cupel_bindings_read()",
+                          output, bindings->program->name);
+    CUPEL_TRY(cupel_bindings_read(bindings, output, &element, cupel_type_size(type)));
+    switch (type) {
+    case CUPEL_TYPE_F32: *value = (double)element.f32; break;
+    case CUPEL_TYPE_I64: *value = (double)element.i64; break;
+    case CUPEL_TYPE_U64: *value = (double)element.u64; break;
+    case CUPEL_TYPE_I32: *value = (double)element.i32; break;
+    case CUPEL_TYPE_U8: *value = (double)element.u8; break;
+    default: *value = element.f64; break;
     }
-    return cupel_bindings_read(bindings, output, value, sizeof(*value));
+    return CUPEL_STATUS_OK;
 }

@@ -49,6 +49,7 @@ static double number_at(cupel_type type, const void *values, size_t index) {
     case CUPEL_TYPE_F64: return ((const double *)values)[index];
     case CUPEL_TYPE_F32: return (double)((const float *)values)[index];
     case CUPEL_TYPE_I64: return (double)((const int64_t *)values)[index];
+    case CUPEL_TYPE_U64: return (double)((const uint64_t *)values)[index];
     case CUPEL_TYPE_I32: return (double)((const int32_t *)values)[index];
     case CUPEL_TYPE_U8: return (double)((const uint8_t *)values)[index];
     default: break;
