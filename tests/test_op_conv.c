@@ -349,6 +349,29 @@ static void test_transposed_shapes_that_do_not_fit(void **state) {
     graph_check_fails(&c, false, CUPEL_STATUS_SHAPE, "a result of -12 x -12 pixels");
 }
 
+/* Below the dilation, though past the stride, is allowed; the numbers are PyTorch's. */
+static void test_output_padding_past_the_stride(void **state) {
+    (void)state;
+    const double x[6] = {1, 2, -3, 4, 5, 6}, w[4] = {1, -2, 3, .5};
+    const double y[50] = {4, 0, 5, -8, 6,  -10, 0, -12, 0,    0, 0, 0,  0, 0,  0, 0,  0,   0, 0,
+                          0, 3, 0, 6,  .5, -9,  1, 0,   -1.5, 0, 0, 12, 0, 15, 2, 18, 2.5, 0, 3};
+    struct transposed t = {
+        .options = {
+            .stride = {1, 2}, .padding = {1, 0}, .dilation = {3, 3}, .output_padding = {2, 2}}};
+    struct graph_case c = {.build = build_transposed,
+                           .user = &t,
+                           .n_inputs = 2,
+                           .inputs = {{.shape = CUPEL_SHAPE(1, 1, 2, 3), .values = x},
+                                      {.shape = CUPEL_SHAPE(1, 1, 2, 2), .values = w}},
+                           .n_outputs = 1};
+    graph_check_shape(&c, 0, CUPEL_TYPE_REAL, CUPEL_SHAPE(1, 1, 5, 10));
+    graph_check_values(&c, 0, y, 50, 1e-6);
+    check_linear(&c);
+    t.options.output_padding[1] = 3;
+    graph_check_fails(&c, false, CUPEL_STATUS_INVALID_ARGUMENT,
+                      "output_padding 3 along the width must be within 0 .. 2");
+}
+
 /* A NaN pixel reaches the windows it lies in: exactly those on the reference, at least on fast
  * ones. */
 static void test_nan_propagates(void **state) {
@@ -388,6 +411,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_backward_weights_is_its_formula),
         cmocka_unit_test(test_shapes_that_do_not_fit),
         cmocka_unit_test(test_transposed_shapes_that_do_not_fit),
+        cmocka_unit_test(test_output_padding_past_the_stride),
         cmocka_unit_test(test_nan_propagates),
     };
     return CHECK_MAIN(tests);

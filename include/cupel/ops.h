@@ -120,7 +120,7 @@ CUPEL_API cupel_node cupel_matmul(cupel_node a, cupel_node b, bool transpose_a, 
 /* Right when zeroed: a 0 in stride, dilation or groups means 1. */
 typedef struct cupel_conv_options {
     int64_t stride[2], padding[2], dilation[2]; /* height, width */
-    int64_t output_padding[2];                  /* transposed convolution only */
+    int64_t output_padding[2]; /* transposed convolution only; below its stride or its dilation */
     int64_t groups;
 } cupel_conv_options;
 

@@ -114,21 +114,25 @@ cupel_node cupel_conv_transpose2d(cupel_node x, cupel_node weights, cupel_node b
     if (src.rank == 4 && filters.rank == 4) /* the shape rule reports other ranks */
         for (int i = 0; i < 2; i++) {
             const int64_t more = options == NULL ? 0 : options->output_padding[i];
-            if (more < 0 || more >= attrs.stride[i])
-                return graph_fail(x.graph, CUPEL_STATUS_INVALID_ARGUMENT,
-                                  "conv_transpose2d: output_padding %lld along the %s must be "
-                                  "within 0 .. %lld (stride %lld)",
-                                  (long long)more, i == 0 ? "height" : "width",
-                                  (long long)attrs.stride[i] - 1, (long long)attrs.stride[i]);
-            if (attrs.stride[i] > WINDOW_LIMIT || attrs.dilation[i] < 1 ||
-                attrs.dilation[i] > WINDOW_LIMIT || attrs.padding[i] < 0 ||
-                attrs.padding[i] > WINDOW_LIMIT)
+            const int64_t stride = attrs.stride[i], dilation = attrs.dilation[i];
+            const int64_t limit = stride > dilation ? stride : dilation;
+            if (stride < 1 || stride > WINDOW_LIMIT || dilation < 1 || dilation > WINDOW_LIMIT ||
+                attrs.padding[i] < 0 || attrs.padding[i] > WINDOW_LIMIT)
                 return graph_fail(x.graph, CUPEL_STATUS_INVALID_ARGUMENT,
                                   "conv_transpose2d: stride %lld, padding %lld, dilation %lld",
-                                  (long long)attrs.stride[i], (long long)attrs.padding[i],
-                                  (long long)attrs.dilation[i]);
-            attrs.src_hw[i] = (src.dims[2 + i] - 1) * attrs.stride[i] - 2 * attrs.padding[i] +
-                              attrs.dilation[i] * (filters.dims[2 + i] - 1) + more + 1;
+                                  (long long)stride, (long long)attrs.padding[i],
+                                  (long long)dilation);
+            if (more < 0 || more >= limit)
+                return graph_fail(x.graph, CUPEL_STATUS_INVALID_ARGUMENT,
+                                  "conv_transpose2d: output_padding %lld along the %s must be "
+                                  "within 0 .. %lld (stride %lld, dilation %lld)",
+                                  (long long)more, i == 0 ? "height" : "width",
+                                  (long long)limit - 1, (long long)stride, (long long)dilation);
+            /* What passes the stride, under a dilation, is made by rows of zeros after x. */
+            if (more >= stride)
+                x = cupel_pad(x, 2 + i, 0, more / stride);
+            attrs.src_hw[i] = (src.dims[2 + i] - 1) * stride - 2 * attrs.padding[i] +
+                              dilation * (filters.dims[2 + i] - 1) + more + 1;
         }
     cupel_node y = build_conv2d_backward_data(x, weights, &attrs);
     if (cupel_is_none(bias) || cupel_is_poisoned(y))
