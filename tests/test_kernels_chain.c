@@ -8,7 +8,7 @@
 #include "base/memory.h"
 
 static const struct kernel *chain_kernel(const cupel_op *op) {
-    return case_kernel(op->name, "vec:chain");
+    return case_kernel(op->name, op == &op_fused ? "vec:chain-fused" : "vec:chain");
 }
 
 static void check_lone(const cupel_op *op, const void *attrs, int n_inputs, bool positive,

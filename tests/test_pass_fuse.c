@@ -125,7 +125,7 @@ static void only_f32_of_one_shape_is_fused(void **state) {
 static void nothing_is_fused_where_no_kernel_could_run_it(void **state) {
     (void)state;
     struct passes p;
-    passes_open(&p, "reference", CUPEL_TYPE_F32);
+    passes_open_splitting(&p, CUPEL_TYPE_F32);
     passes_output(&p, "y", cupel_neg(cupel_exp(input(&p, "x", wide))));
     passes_run(&p, "choose");
     CHECK_I64(passes_count(&p, "fused"), 0);

@@ -22,7 +22,7 @@ static cupel_node parameter(struct passes *p, const char *name, cupel_shape shap
 static void updates_come_as_early_as_they_can(void **state) {
     (void)state;
     struct passes p;
-    passes_open(&p, "reference", CUPEL_TYPE_F32);
+    passes_open_splitting(&p, CUPEL_TYPE_F32);
     cupel_node h = cupel_input(p.graph, "x", CUPEL_TYPE_REAL, CUPEL_SHAPE(4, 3));
     for (int i = 0; i < 3; i++) {
         char name[8];

@@ -127,7 +127,7 @@ cupel_status backend_create(struct backend **out, const char *name) {
         .release = backend_host_release,
         .write = backend_host_write,
         .read = backend_host_read,
-        .kernels = cpu ? cpu_kernels : ref_kernels,
+        .kernels = cpu ? cpu_kernels : ref_device_kernels,
         .channel_block = cpu ? cpu_channel_block() : 1,
         .execute = backend_execute_in_order,
         .destroy = host_destroy,

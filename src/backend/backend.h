@@ -166,6 +166,8 @@ cupel_status backend_run_step(struct exec_frame *frame, uint32_t step);
 /* The reference kernels of an op (one), the cpu backend's (own and library kernels, reference
  * last). */
 const struct kernel *const *ref_kernels(struct backend *backend, const char *op);
+/* The device "reference": these, and kernels for the compiler's own ops (fused, sweep, ...). */
+const struct kernel *const *ref_device_kernels(struct backend *backend, const char *op);
 const struct kernel *const *cpu_kernels(struct backend *backend, const char *op);
 /* The channel block that suits this processor's vectors: 16, 8, or 1. */
 int cpu_channel_block(void);

@@ -1,8 +1,8 @@
 /*
  * Pass choose: a kernel and a layout for every node. Image operands take the device's channel block
  * where a fast kernel accepts it and, for other ops than convolutions, where they are blocked
- * already; changes of layout become reorder nodes. A fused node or a sweep that no kernel takes is
- * split into its parts. Test: tests/test_pass_choose.c
+ * already; changes of layout become reorder nodes. A fused node, a sweep or an update with its product
+ * that no kernel takes is split into its parts. Test: tests/test_pass_choose.c
  */
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +14,7 @@
 #include "compile/plan_internal.h"
 #include "op/op_fused.h"
 #include "op/op_internal.h"
+#include "op/op_product_update.h"
 #include "op/op_sweep.h"
 
 void drop_kernel_plan(struct kernel_plan *plan) {
@@ -352,6 +353,52 @@ static cupel_status split_sweep(struct choose *s, const struct graph_node *sweep
     return CUPEL_STATUS_OK;
 }
 
+/* The product, then the update. */
+static cupel_status split_product_update(struct choose *s, const struct graph_node *both,
+                                         uint32_t old_id) {
+    struct compile *c = s->c;
+    const struct attrs_product_update *attrs = both->attrs;
+    cupel_op_view whole, view;
+    CUPEL_TRY(node_view(c, both, &whole));
+    cupel_desc *gradient = arena_alloc(&c->arena, 1, sizeof(*gradient));
+    if (!gradient)
+        return cupel_fail_memory(c->error, "splitting an update", sizeof(*gradient));
+    CUPEL_TRY(product_update_product(&whole, gradient, &view));
+    struct edge inputs[SWEEP_MAX_PART_INPUTS];
+    const struct graph_node product = {.op = view.op,
+                                       .attrs = view.attrs,
+                                       .n_inputs = (uint32_t)view.n_inputs,
+                                       .n_outputs = 1,
+                                       .inputs = both->inputs,
+                                       .outputs = gradient,
+                                       .name = attrs->product_name};
+    const uint32_t n_inputs = both->n_inputs - product.n_inputs + 1;
+    const struct graph_node update = {.op = attrs->update,
+                                      .attrs = attrs->update_attrs,
+                                      .n_inputs = n_inputs,
+                                      .n_outputs = both->n_outputs,
+                                      .inputs = inputs,
+                                      .outputs = both->outputs,
+                                      .name = both->name};
+    bool done;
+    uint32_t id = 0;
+    CUPEL_TRY(choose_node(s, &product, &done, &id));
+    if (!done)
+        return cupel_fail(c->error, CUPEL_STATUS_UNSUPPORTED, "%s: no kernel for op %s",
+                          product.name, product.op->name);
+    for (uint32_t i = 0; i < n_inputs; i++)
+        inputs[i] = i == (uint32_t)attrs->gradient
+                        ? (struct edge){id, 0}
+                        : both->inputs[product_update_operand(attrs, (int)i)];
+    CUPEL_TRY(choose_node(s, &update, &done, &id));
+    if (!done)
+        return cupel_fail(c->error, CUPEL_STATUS_UNSUPPORTED, "%s: no kernel for op %s",
+                          update.name, update.op->name);
+    for (uint32_t k = 0; k < both->n_outputs; k++)
+        rewrite_map(&s->rewrite, (struct edge){old_id, k}, (struct edge){id, k});
+    return CUPEL_STATUS_OK;
+}
+
 static cupel_status visit(struct choose *s, uint32_t old_id) {
     struct compile *c = s->c;
     const struct graph_node *old = &s->rewrite.old.nodes[old_id];
@@ -381,6 +428,8 @@ static cupel_status visit(struct choose *s, uint32_t old_id) {
         return split(s, &node, old_id);
     if (!done && old->op == &op_sweep)
         return split_sweep(s, &node, old_id);
+    if (!done && old->op == &op_product_update)
+        return split_product_update(s, &node, old_id);
     if (!done)
         return cupel_fail(c->error, CUPEL_STATUS_UNSUPPORTED,
                           "%s: device %s has no kernel for op %s%s", old->name, c->backend->name,

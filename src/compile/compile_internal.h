@@ -83,6 +83,7 @@ cupel_status pass_precision(struct compile *c);
 cupel_status pass_simplify(struct compile *c);
 cupel_status pass_fold_batch_norm(struct compile *c);
 cupel_status pass_fuse(struct compile *c);
+cupel_status pass_fuse_update(struct compile *c); /* an update with its gradient's product */
 cupel_status pass_sweep(struct compile *c);  /* neighbouring updates as one node */
 cupel_status pass_swaps(struct compile *c);  /* variables assigned from one another */
 cupel_status pass_choose(struct compile *c); /* kernels and layouts */

@@ -11,6 +11,7 @@
 #include "compile/compile_internal.h"
 #include "op/op_fused.h"
 #include "op/op_internal.h"
+#include "op/op_product_update.h"
 #include "op/op_sweep.h"
 
 #define NO_BUFFER UINT32_MAX
@@ -111,10 +112,14 @@ static void place_leaves(struct memory *m) {
     }
 }
 
-/* 1 + the operand whose memory output k may take by the op's row; a sweep asks its parts. */
+/* 1 + the operand whose memory output k may take by the op's row; nodes of several parts ask
+ * those. */
 static uint32_t in_place_of(const struct graph_node *node, uint32_t k) {
-    return node->op == &op_sweep ? (uint32_t)sweep_in_place(node->attrs, (int)k)
-                                 : node->op->in_place[k];
+    if (node->op == &op_sweep)
+        return (uint32_t)sweep_in_place(node->attrs, (int)k);
+    if (node->op == &op_product_update)
+        return (uint32_t)product_update_in_place(node->attrs, (int)node->n_inputs, (int)k);
+    return node->op->in_place[k];
 }
 
 /* Whether output k of the node may share memory with its operand i: the op's row says so, or the op

@@ -2,22 +2,17 @@
  * Pass sweep: neighbouring small updates become one node, which a kernel runs as one pass over
  * memory and whose gradients the memory planner lays side by side: a bucket.
  *
- * An update is known by its row: every result may be written over an operand, and is assigned to
- * the variable that operand reads and used nowhere else. So nothing depends on an update but its
- * own assigns, on which nothing depends either, and updates may be merged without ever closing a
- * cycle. A sweep waits for its last gradient while the others stay in memory; therefore buckets are
- * small and a large gradient is consumed alone, as early as it can be.
+ * Nothing depends on an update but its own assigns (updates.h), so updates may be merged without
+ * ever closing a cycle. A sweep waits for its last gradient while the others stay in memory;
+ * therefore buckets are small and a large gradient is consumed alone, as early as it can be.
  * Test: tests/test_pass_sweep.c
  */
-#include <string.h>
-
 #include "base/memory.h"
-#include "compile/compile_internal.h"
+#include "compile/updates.h"
 #include "op/op_internal.h"
 #include "op/op_sweep.h"
 
 enum { BUCKET_BYTES = 256 * 1024, NO_BUCKET = -1 };
-#define NO_NODE UINT32_MAX
 
 struct bucket {
     const cupel_op *op;
@@ -29,9 +24,8 @@ struct bucket {
 
 struct sweep {
     struct compile *c;
-    uint32_t *first, *uses; /* edges */
-    uint32_t *reader;       /* per edge: a node that reads it, or NO_NODE */
-    uint32_t *updates;      /* in parameter order */
+    struct readers readers;
+    uint32_t *updates; /* in parameter order */
     size_t n_updates;
     struct bucket *buckets;
     size_t n_buckets;
@@ -42,59 +36,6 @@ static cupel_status no_memory(const struct sweep *s) {
     return cupel_fail_memory(s->c->error, "merging updates", s->c->list.count);
 }
 
-/* --- which nodes are updates --- */
-
-static uint32_t edge_index(const struct sweep *s, uint32_t node, uint32_t output) {
-    return s->first[node] + output;
-}
-
-/* Whether output k is used by one node alone: its assign to the variable it may be written over. */
-static bool assigned_in_place(const struct sweep *s, uint32_t id, uint32_t k) {
-    const struct graph_node *node = compile_node(s->c, id);
-    const uint32_t shared = node->op->in_place[k];
-    const uint32_t uses = s->uses[edge_index(s, id, k)], reader = s->reader[edge_index(s, id, k)];
-    if (shared == 0)
-        return false;
-    if (shared > node->n_inputs) /* of an operand that this node does without */
-        return uses == 0;
-    if (uses != 1 || reader == NO_NODE)
-        return false;
-    const struct graph_node *assign = compile_node(s->c, reader);
-    const uint32_t variable = node->inputs[shared - 1].node;
-    return assign->op == &op_assign && assign->inputs[0].node == variable &&
-           assign->inputs[1].node == id && compile_node(s->c, variable)->op == &op_variable &&
-           s->uses[edge_index(s, reader, 0)] == 0;
-}
-
-/* Beside what is written over, an update has a gradient of the parameter's shape, and scalars. */
-static bool has_gradient(const struct sweep *s, const struct graph_node *node) {
-    const int gradient = update_gradient(node->op, (int)node->n_inputs);
-    if (gradient < 0 || !cupel_desc_equal(compile_desc(s->c, node->inputs[gradient]),
-                                          compile_desc(s->c, node->inputs[0])))
-        return false;
-    for (uint32_t i = 0; i < node->n_inputs; i++) {
-        bool written = (int)i == gradient;
-        for (uint32_t k = 0; k < node->n_outputs; k++)
-            written = written || node->op->in_place[k] == i + 1;
-        if (!written && compile_desc(s->c, node->inputs[i])->shape.rank != 0)
-            return false;
-    }
-    return true;
-}
-
-static bool is_update(const struct sweep *s, uint32_t id) {
-    const struct graph_node *node = compile_node(s->c, id);
-    const uint32_t never = CUPEL_OP_ELEMENTWISE | CUPEL_OP_EFFECT | CUPEL_OP_RANDOM | CUPEL_OP_VIEW;
-    if ((node->op->flags & never) || node->op->run != NULL || node->n_inputs == 0 ||
-        !sweep_takes(node->op, (int)node->n_inputs, (int)node->n_outputs) ||
-        node->op->in_place[0] != 1 || !has_gradient(s, node))
-        return false;
-    for (uint32_t k = 0; k < node->n_outputs; k++)
-        if (!assigned_in_place(s, id, k))
-            return false;
-    return true;
-}
-
 static size_t parameter_index(const struct sweep *s, uint32_t update) {
     const struct graph_node *node = compile_node(s->c, update);
     return compile_node(s->c, node->inputs[0].node)->variable->index;
@@ -103,7 +44,7 @@ static size_t parameter_index(const struct sweep *s, uint32_t update) {
 /* In the order of their parameters in the set, whatever order they were built in. */
 static void find_updates(struct sweep *s) {
     for (uint32_t i = 0; i < s->c->list.count; i++) {
-        if (!is_update(s, i))
+        if (!node_is_update(&s->readers, i))
             continue;
         size_t at = s->n_updates++;
         for (; at > 0 && parameter_index(s, s->updates[at - 1]) > parameter_index(s, i); at--)
@@ -139,30 +80,23 @@ static void fill_buckets(struct sweep *s) {
         for (int i = 0; s->buckets[b].n > 1 && i < s->buckets[b].n; i++) {
             const uint32_t id = s->buckets[b].members[i];
             s->bucket[id] = (int)b;
-            for (uint32_t k = 0; k < compile_node(s->c, id)->n_outputs; k++)
-                if (s->uses[edge_index(s, id, k)] > 0)
-                    s->bucket[s->reader[edge_index(s, id, k)]] = (int)b;
+            for (uint32_t k = 0; k < compile_node(s->c, id)->n_outputs; k++) {
+                const uint32_t edge = readers_edge(&s->readers, id, k);
+                if (s->readers.uses[edge] > 0)
+                    s->bucket[s->readers.reader[edge]] = (int)b;
+            }
         }
 }
 
 static cupel_status prepare(struct sweep *s) {
     struct compile *c = s->c;
-    struct arena *arena = &c->arena;
-    CUPEL_TRY(number_edges(c, &s->first));
-    CUPEL_TRY(count_uses(c, s->first, &s->uses));
-    s->reader = arena_alloc(arena, s->first[c->list.count] + 1, sizeof(*s->reader));
-    s->updates = arena_alloc(arena, c->list.count + 1, sizeof(*s->updates));
-    s->bucket = arena_alloc(arena, c->list.count + 1, sizeof(*s->bucket));
-    if (!s->reader || !s->updates || !s->bucket)
+    CUPEL_TRY(readers_find(&s->readers, c));
+    s->updates = arena_alloc(&c->arena, c->list.count + 1, sizeof(*s->updates));
+    s->bucket = arena_alloc(&c->arena, c->list.count + 1, sizeof(*s->bucket));
+    if (!s->updates || !s->bucket)
         return no_memory(s);
-    for (uint32_t e = 0; e < s->first[c->list.count]; e++)
-        s->reader[e] = NO_NODE;
-    for (uint32_t i = 0; i < c->list.count; i++) {
+    for (uint32_t i = 0; i < c->list.count; i++)
         s->bucket[i] = NO_BUCKET;
-        const struct graph_node *node = compile_node(c, i);
-        for (uint32_t j = 0; j < node->n_inputs; j++)
-            s->reader[edge_index(s, node->inputs[j].node, node->inputs[j].output)] = i;
-    }
     return CUPEL_STATUS_OK;
 }
 
@@ -201,10 +135,11 @@ static cupel_status emit_bucket(struct sweep *s, struct rewrite *rewrite,
         }
     }
     for (int m = 0; m < bucket->n; m++)
-        for (uint32_t k = 0; k < old->nodes[bucket->members[m]].n_outputs; k++)
-            if (s->uses[edge_index(s, bucket->members[m], k)] > 0)
-                CUPEL_TRY(
-                    rewrite_keep(rewrite, s->reader[edge_index(s, bucket->members[m], k)], NULL));
+        for (uint32_t k = 0; k < old->nodes[bucket->members[m]].n_outputs; k++) {
+            const uint32_t edge = readers_edge(&s->readers, bucket->members[m], k);
+            if (s->readers.uses[edge] > 0)
+                CUPEL_TRY(rewrite_keep(rewrite, s->readers.reader[edge], NULL));
+        }
     return CUPEL_STATUS_OK;
 }
 
@@ -219,16 +154,8 @@ static cupel_status emit_all(struct sweep *s, struct rewrite *rewrite) {
     return CUPEL_STATUS_OK;
 }
 
-static bool device_sweeps(const struct compile *c) {
-    const struct kernel *const *list = c->backend->kernels(c->backend, op_sweep.name);
-    for (; list && *list; list++)
-        if (strcmp((*list)->op, op_sweep.name) == 0)
-            return true;
-    return false;
-}
-
 cupel_status pass_sweep(struct compile *c) {
-    if (!device_sweeps(c))
+    if (!device_has_kernel(c, &op_sweep))
         return CUPEL_STATUS_OK;
     struct sweep s = {.c = c};
     CUPEL_TRY(prepare(&s));

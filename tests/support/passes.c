@@ -26,6 +26,13 @@ void passes_open_backend(struct passes *p, struct backend *backend, cupel_type r
     p->options.real = real;
 }
 
+void passes_open_splitting(struct passes *p, cupel_type real) {
+    struct backend *backend = NULL;
+    CHECK_OK(backend_create(&backend, "reference"));
+    backend->kernels = ref_kernels;
+    passes_open_backend(p, backend, real);
+}
+
 void passes_output(struct passes *p, const char *name, cupel_node node) {
     CHECK(p->options.n_outputs < PASSES_OUTPUTS);
     p->outputs[p->options.n_outputs++] = (cupel_output){name, node};
@@ -67,13 +74,21 @@ void passes_run(struct passes *p, const char *last) {
         cupel_status (*late)(struct passes *p);
         bool fast_only;
     } passes[] = {
-        {"prune", pass_prune, NULL, false},      {"precision", pass_precision, NULL, false},
-        {"simplify", pass_simplify, NULL, true}, {"fold", pass_fold_batch_norm, NULL, true},
-        {"prune2", pass_prune, NULL, true},      {"fuse", pass_fuse, NULL, true},
-        {"sweep", pass_sweep, NULL, true},       {"swaps", pass_swaps, NULL, false},
-        {"choose", pass_choose, NULL, false},    {"pack", pass_pack, NULL, false},
-        {"roots", pass_roots, NULL, false},      {"order", pass_order, NULL, false},
-        {"memory", NULL, memory, false},         {"steps", NULL, steps, false},
+        {"prune", pass_prune, NULL, false},
+        {"precision", pass_precision, NULL, false},
+        {"simplify", pass_simplify, NULL, true},
+        {"fold", pass_fold_batch_norm, NULL, true},
+        {"prune2", pass_prune, NULL, true},
+        {"fuse", pass_fuse, NULL, true},
+        {"fuse_update", pass_fuse_update, NULL, true},
+        {"sweep", pass_sweep, NULL, true},
+        {"swaps", pass_swaps, NULL, false},
+        {"choose", pass_choose, NULL, false},
+        {"pack", pass_pack, NULL, false},
+        {"roots", pass_roots, NULL, false},
+        {"order", pass_order, NULL, false},
+        {"memory", NULL, memory, false},
+        {"steps", NULL, steps, false},
     };
     passes_begin(p);
     for (size_t i = 0; i < sizeof passes / sizeof passes[0]; i++) {

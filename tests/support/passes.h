@@ -35,13 +35,15 @@ struct passes {
 void passes_open(struct passes *p, const char *device, cupel_type real);
 /* The same on a device of the test's own. */
 void passes_open_backend(struct passes *p, struct backend *backend, cupel_type real);
+/* On reference kernels, without those for the compiler's own ops (fused, sweep, product_update). */
+void passes_open_splitting(struct passes *p, cupel_type real);
 void passes_output(struct passes *p, const char *name, cupel_node node);
 /* Sets up the compiler's state and runs pass_validate, whose status it returns. */
 cupel_status passes_try_begin(struct passes *p);
 void passes_begin(struct passes *p);
 /* Runs validate and all passes of a fast (or, with p->options.reference, a reference) compile up to
- * and with the one named: "prune", "precision", "simplify", "fold", "fuse", "sweep", "choose",
- * "pack", "roots", "order", "memory", "steps". */
+ * and with the one named: "prune", "precision", "simplify", "fold", "fuse", "fuse_update", "sweep",
+ * "choose", "pack", "roots", "order", "memory", "steps". */
 void passes_run(struct passes *p, const char *last);
 void passes_close(struct passes *p);
 

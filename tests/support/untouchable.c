@@ -221,7 +221,7 @@ struct backend *untouchable_create(uint64_t seed) {
                                .release = release,
                                .write = write_memory,
                                .read = read_memory,
-                               .kernels = ref_kernels,
+                               .kernels = ref_device_kernels,
                                .channel_block = 1,
                                .execute = execute,
                                .destroy = destroy,

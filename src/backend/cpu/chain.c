@@ -409,14 +409,15 @@ static cupel_status run_chain(const struct kernel_plan *plan, const struct kerne
     return CUPEL_STATUS_OK;
 }
 
-#define CHAIN_KERNEL(op_name) \
+#define CHAIN_KERNEL_NAMED(op_name, kernel_name) \
     { \
-        .op = op_name, .name = "vec:chain", .revision = 1, .accept = accept_chain, \
+        .op = op_name, .name = kernel_name, .revision = 1, .accept = accept_chain, \
         .plan = plan_chain, .run = run_chain, .drop = drop_chain \
     }
+#define CHAIN_KERNEL(op_name) CHAIN_KERNEL_NAMED(op_name, "vec:chain")
 
 const struct kernel chain_kernels[] = {
-    CHAIN_KERNEL("fused"),
+    CHAIN_KERNEL_NAMED("fused", "vec:chain-fused"), /* so that fusing alone can be switched off */
     CHAIN_KERNEL("neg"),
     CHAIN_KERNEL("abs"),
     CHAIN_KERNEL("exp"),

@@ -43,6 +43,31 @@ extern const struct ref_row ref_loss_rows[];
 extern const struct ref_row ref_update_rows[];
 extern const struct ref_row ref_effect_rows[]; /* assign, guard, stop_gradient, casts */
 
+/* --- for kernels made of reference kernels (ref_fused.c, ref_product_update.c) --- */
+extern const struct kernel ref_fused_kernel, ref_sweep_kernel, ref_product_update_kernel;
+
+/* Whether a built-in op has a reference function. */
+bool ref_has(const cupel_op *op);
+/* One op as its kernel runs it: scratch it wants, and the run. */
+size_t ref_op_scratch(const cupel_op_view *view);
+cupel_status ref_op_run(const cupel_op_view *view, const void *const *inputs, void *const *outputs,
+                        void *scratch);
+/* Everything lies in plain layouts. */
+bool ref_accept(const struct kernel_request *request, const char **why);
+/* Scratch is handed out in multiples of 64 bytes. */
+static inline size_t ref_aligned(size_t bytes) {
+    return (bytes + 63) / 64 * 64;
+}
+/* Whether values of that type are turned into doubles for a reference function, the bytes of those,
+ * and the conversions; back, each value is rounded once. */
+bool ref_converted(const cupel_desc *desc);
+size_t ref_doubles_bytes(const cupel_desc *desc);
+void ref_to_doubles(double *to, const void *from, const cupel_desc *desc);
+void ref_from_doubles(void *to, const double *from, const cupel_desc *desc);
+/* Rows [from, to) of the product [M,N] = a' b', at c; bits as in the whole. */
+void ref_product_rows(const double *a, const double *b, double *c, int64_t m, int64_t n, int64_t k,
+                      bool ta, bool tb, int64_t from, int64_t to);
+
 static inline const double *ref_in(const struct ref_call *call, int input) {
     return (const double *)call->inputs[input];
 }

@@ -25,17 +25,12 @@ static const struct ref_row *find_row(const char *op) {
 
 /* --- conversion --- */
 
-static size_t rounded_up(size_t bytes) {
-    return (bytes + 63) / 64 * 64;
-}
-
-/* Whether the wrapper holds this operand as doubles of its own. */
-static bool converted(const cupel_desc *desc) {
+bool ref_converted(const cupel_desc *desc) {
     return desc->type == CUPEL_TYPE_F32 || desc->type == CUPEL_TYPE_BF16;
 }
 
-static size_t doubles_bytes(const cupel_desc *desc) {
-    return rounded_up((size_t)cupel_shape_count(desc->shape) * sizeof(double));
+size_t ref_doubles_bytes(const cupel_desc *desc) {
+    return ref_aligned((size_t)cupel_shape_count(desc->shape) * sizeof(double));
 }
 
 static double double_of_bf16(uint16_t bits) {
@@ -55,7 +50,7 @@ static uint16_t bf16_of_double(double value) {
     return (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
 }
 
-static void to_doubles(double *to, const void *from, const cupel_desc *desc) {
+void ref_to_doubles(double *to, const void *from, const cupel_desc *desc) {
     const int64_t count = cupel_shape_count(desc->shape);
     if (desc->type == CUPEL_TYPE_F32)
         for (int64_t i = 0; i < count; i++)
@@ -65,7 +60,7 @@ static void to_doubles(double *to, const void *from, const cupel_desc *desc) {
             to[i] = double_of_bf16(((const uint16_t *)from)[i]);
 }
 
-static void from_doubles(void *to, const double *from, const cupel_desc *desc) {
+void ref_from_doubles(void *to, const double *from, const cupel_desc *desc) {
     const int64_t count = cupel_shape_count(desc->shape);
     if (desc->type == CUPEL_TYPE_F32)
         for (int64_t i = 0; i < count; i++)
@@ -87,11 +82,55 @@ static bool all_plain(const cupel_op_view *view) {
     return true;
 }
 
-static bool ref_accept(const struct kernel_request *request, const char **why) {
+bool ref_accept(const struct kernel_request *request, const char **why) {
     const cupel_op_view *view = &request->view;
     return KERNEL_REQUIRE(all_plain(view), "an operand is not plain") &&
            KERNEL_REQUIRE(view->n_inputs + view->n_outputs <= KERNEL_MAX_OPERANDS,
                           "there are more operands than a kernel call holds");
+}
+
+static size_t scratch_of(const struct ref_row *row, const cupel_op_view *view) {
+    size_t bytes = 0;
+    for (int i = 0; i < view->n_inputs && !row->raw; i++)
+        if (ref_converted(&view->inputs[i]))
+            bytes += ref_doubles_bytes(&view->inputs[i]);
+    for (int k = 0; k < view->n_outputs && !row->raw; k++)
+        if (ref_converted(&view->outputs[k]))
+            bytes += ref_doubles_bytes(&view->outputs[k]);
+    return bytes;
+}
+
+static cupel_status run_row(const struct ref_row *row, const cupel_op_view *view,
+                            const void *const *from, void *const *to, char *scratch) {
+    if (row->raw) {
+        const struct ref_call raw = {.view = view, .inputs = from, .outputs = to};
+        return row->run(&raw);
+    }
+    const void *inputs[KERNEL_MAX_OPERANDS];
+    void *outputs[KERNEL_MAX_OPERANDS];
+    for (int i = 0; i < view->n_inputs; i++) {
+        inputs[i] = from[i];
+        if (!ref_converted(&view->inputs[i]))
+            continue;
+        ref_to_doubles((double *)scratch, from[i], &view->inputs[i]);
+        inputs[i] = scratch;
+        scratch += ref_doubles_bytes(&view->inputs[i]);
+    }
+    for (int k = 0; k < view->n_outputs; k++) {
+        outputs[k] = to[k];
+        if (!ref_converted(&view->outputs[k]))
+            continue;
+        outputs[k] = scratch;
+        scratch += ref_doubles_bytes(&view->outputs[k]);
+    }
+    const struct ref_call doubles = {.view = view, .inputs = inputs, .outputs = outputs};
+    const cupel_status status = row->run(&doubles);
+    if (status != CUPEL_STATUS_OK)
+        return status;
+    for (int k = 0; k < view->n_outputs; k++)
+        if (ref_converted(&view->outputs[k]))
+            ref_from_doubles(to[k], outputs[k], &view->outputs[k]);
+    return CUPEL_STATUS_OK;
 }
 
 static cupel_status ref_plan(struct kernel_plan *plan, const struct kernel_request *request,
@@ -102,50 +141,27 @@ static cupel_status ref_plan(struct kernel_plan *plan, const struct kernel_reque
         return cupel_fail(error, CUPEL_STATUS_UNSUPPORTED, "op %s has no reference kernel",
                           view->op->name);
     plan->state = (void *)(uintptr_t)row; /* constant; never written through */
-    plan->scratch_bytes = 0;
-    for (int i = 0; i < view->n_inputs && !row->raw; i++)
-        if (converted(&view->inputs[i]))
-            plan->scratch_bytes += doubles_bytes(&view->inputs[i]);
-    for (int k = 0; k < view->n_outputs && !row->raw; k++)
-        if (converted(&view->outputs[k]))
-            plan->scratch_bytes += doubles_bytes(&view->outputs[k]);
+    plan->scratch_bytes = scratch_of(row, view);
     return CUPEL_STATUS_OK;
 }
 
 static cupel_status ref_run(const struct kernel_plan *plan, const struct kernel_call *call) {
-    const struct ref_row *row = plan->state;
-    const cupel_op_view *view = call->view;
-    if (row->raw) {
-        const struct ref_call raw = {
-            .view = view, .inputs = call->inputs, .outputs = call->outputs};
-        return row->run(&raw);
-    }
-    const void *inputs[KERNEL_MAX_OPERANDS];
-    void *outputs[KERNEL_MAX_OPERANDS];
-    char *scratch = call->scratch;
-    for (int i = 0; i < view->n_inputs; i++) {
-        inputs[i] = call->inputs[i];
-        if (!converted(&view->inputs[i]))
-            continue;
-        to_doubles((double *)scratch, call->inputs[i], &view->inputs[i]);
-        inputs[i] = scratch;
-        scratch += doubles_bytes(&view->inputs[i]);
-    }
-    for (int k = 0; k < view->n_outputs; k++) {
-        outputs[k] = call->outputs[k];
-        if (!converted(&view->outputs[k]))
-            continue;
-        outputs[k] = scratch;
-        scratch += doubles_bytes(&view->outputs[k]);
-    }
-    const struct ref_call doubles = {.view = view, .inputs = inputs, .outputs = outputs};
-    const cupel_status status = row->run(&doubles);
-    if (status != CUPEL_STATUS_OK)
-        return status;
-    for (int k = 0; k < view->n_outputs; k++)
-        if (converted(&view->outputs[k]))
-            from_doubles(call->outputs[k], outputs[k], &view->outputs[k]);
-    return CUPEL_STATUS_OK;
+    return run_row(plan->state, call->view, call->inputs, call->outputs, call->scratch);
+}
+
+/* --- one op, for kernels made of several --- */
+
+bool ref_has(const cupel_op *op) {
+    return op->run == NULL && find_row(op->name) != NULL;
+}
+
+size_t ref_op_scratch(const cupel_op_view *view) {
+    return scratch_of(find_row(view->op->name), view);
+}
+
+cupel_status ref_op_run(const cupel_op_view *view, const void *const *inputs, void *const *outputs,
+                        void *scratch) {
+    return run_row(find_row(view->op->name), view, inputs, outputs, scratch);
 }
 
 /* --- ops from outside --- */
@@ -216,4 +232,17 @@ const struct kernel *const *ref_kernels(struct backend *backend, const char *op)
         if (strcmp(built_in[i].op, op) == 0)
             return find_row(op) == NULL ? no_kernels : lists[i];
     return outside_list;
+}
+
+/* The compiler's own ops, which the device "reference" runs fused and every other splits. */
+static const struct kernel *const fused_list[] = {&ref_fused_kernel, NULL};
+static const struct kernel *const sweep_list[] = {&ref_sweep_kernel, NULL};
+static const struct kernel *const product_update_list[] = {&ref_product_update_kernel, NULL};
+
+const struct kernel *const *ref_device_kernels(struct backend *backend, const char *op) {
+    static const struct kernel *const *const own[] = {fused_list, sweep_list, product_update_list};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if (strcmp(own[i][0]->op, op) == 0)
+            return own[i];
+    return ref_kernels(backend, op);
 }

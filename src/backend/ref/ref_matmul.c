@@ -7,26 +7,27 @@
 
 #include <string.h>
 
-/* One product c [M,N] = a' b'; the operands' matrices are stored [M,K] or [K,M], [K,N] or [N,K]. */
-static void product(const double *a, const double *b, double *c, int64_t m, int64_t n, int64_t k,
-                    bool ta, bool tb) {
+/* Rows [from, to) of one product c [M,N] = a' b'; the operands' matrices are stored [M,K] or [K,M],
+ * [K,N] or [N,K]. The order of an element's sum does not depend on which rows are asked for. */
+void ref_product_rows(const double *a, const double *b, double *c, int64_t m, int64_t n, int64_t k,
+                      bool ta, bool tb, int64_t from, int64_t to) {
     if (tb && !ta) {
-        for (int64_t i = 0; i < m; i++)
+        for (int64_t i = from; i < to; i++)
             for (int64_t j = 0; j < n; j++)
-                c[i * n + j] = ref_dot(a + i * k, b + j * k, k);
+                c[(i - from) * n + j] = ref_dot(a + i * k, b + j * k, k);
         return;
     }
-    memset(c, 0, (size_t)(m * n) * sizeof *c);
+    memset(c, 0, (size_t)((to - from) * n) * sizeof *c);
     if (tb) {
         for (int64_t j = 0; j < n; j++)
             for (int64_t l = 0; l < k; l++)
-                for (int64_t i = 0; i < m; i++)
-                    c[i * n + j] += a[l * m + i] * b[j * k + l];
+                for (int64_t i = from; i < to; i++)
+                    c[(i - from) * n + j] += a[l * m + i] * b[j * k + l];
         return;
     }
-    for (int64_t i = 0; i < m; i++)
+    for (int64_t i = from; i < to; i++)
         for (int64_t l = 0; l < k; l++)
-            ref_add_scaled(c + i * n, b + l * n, ta ? a[l * m + i] : a[i * k + l], n);
+            ref_add_scaled(c + (i - from) * n, b + l * n, ta ? a[l * m + i] : a[i * k + l], n);
 }
 
 /* The matrix of an operand that belongs to matrix `index` of the result: broadcast axes stand
@@ -53,9 +54,10 @@ static cupel_status matmul(const struct ref_call *call) {
     const int64_t k = a.dims[a.rank - (attrs->transpose_a ? 2 : 1)];
     const int64_t matrices = cupel_shape_count(dst) / (m * n);
     for (int64_t i = 0; i < matrices; i++)
-        product(ref_in(call, 0) + matrix_at(a, dst, i) * m * k,
-                ref_in(call, 1) + matrix_at(b, dst, i) * k * n, ref_out(call, 0) + i * m * n, m, n,
-                k, attrs->transpose_a != 0, attrs->transpose_b != 0);
+        ref_product_rows(ref_in(call, 0) + matrix_at(a, dst, i) * m * k,
+                         ref_in(call, 1) + matrix_at(b, dst, i) * k * n,
+                         ref_out(call, 0) + i * m * n, m, n, k, attrs->transpose_a != 0,
+                         attrs->transpose_b != 0, 0, m);
     return CUPEL_STATUS_OK;
 }
 

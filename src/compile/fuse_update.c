@@ -1,0 +1,115 @@
+/*
+ * Pass fuse_update: an update and the matrix product that makes its gradient become one node, whose
+ * kernel uses the gradient up as it is made, so that a large one never lies in memory. The product
+ * must be of two plain matrices and read by the update alone.
+ *
+ * Nothing but the update depends on that product, so it may wait until the update's place in the
+ * list, and no cycle can close. The node keeps its two parts: the choice of kernels splits it where
+ * no kernel takes it. On a device without such kernels this pass does nothing, and sweep.c merges
+ * the updates with each other instead. Test: tests/test_pass_fuse_update.c
+ */
+#include <string.h>
+
+#include "compile/updates.h"
+#include "op/op_internal.h"
+#include "op/op_product_update.h"
+
+struct fuse_update {
+    struct compile *c;
+    struct readers readers;
+    uint32_t *product; /* per node: of an update that is fused, its product; or NO_NODE */
+    bool *absorbed;    /* per node: a product that an update took */
+};
+
+/* Whether each result has rows like the parameter, or is a scalar of no meaning (SGD's buffer where
+ * there is none). */
+static bool works_in_rows(const struct graph_node *update) {
+    for (uint32_t k = 0; k < update->n_outputs; k++)
+        if (update->outputs[k].shape.rank != 0 &&
+            !cupel_shape_equal(update->outputs[k].shape, update->outputs[0].shape))
+            return false;
+    return true;
+}
+
+/* The product that an update may take, or NO_NODE. */
+static uint32_t product_of(const struct fuse_update *f, uint32_t id) {
+    const struct compile *c = f->c;
+    const struct graph_node *update = compile_node(c, id);
+    if (!node_is_update(&f->readers, id) || !works_in_rows(update))
+        return NO_NODE;
+    const int gradient = update_gradient(update->op, (int)update->n_inputs);
+    const struct edge edge = update->inputs[gradient];
+    const struct graph_node *product = compile_node(c, edge.node);
+    const bool taken = product->op == &op_matmul && product->outputs[0].shape.rank == 2 &&
+                       f->readers.uses[readers_edge(&f->readers, edge.node, 0)] == 1;
+    return taken ? edge.node : NO_NODE;
+}
+
+static cupel_status no_memory(const struct fuse_update *f) {
+    return cupel_fail_memory(f->c->error, "fusing updates", f->c->list.count);
+}
+
+/* The node of both in the update's place. */
+static cupel_status emit_both(const struct fuse_update *f, struct rewrite *rewrite, uint32_t id) {
+    struct compile *c = f->c;
+    const struct graph_node *update = &rewrite->old.nodes[id];
+    const struct graph_node *product = &rewrite->old.nodes[f->product[id]];
+    struct attrs_product_update *attrs = arena_alloc(&c->arena, 1, sizeof(*attrs));
+    struct edge *inputs =
+        arena_alloc(&c->arena, product->n_inputs + update->n_inputs, sizeof(*inputs));
+    cupel_desc *outputs =
+        arena_copy(&c->arena, update->outputs, update->n_outputs * sizeof(*outputs));
+    struct graph_node *made = attrs && inputs && outputs ? node_list_append(&c->list) : NULL;
+    if (!made)
+        return no_memory(f);
+    const uint32_t made_id = (uint32_t)(c->list.count - 1);
+    *attrs = (struct attrs_product_update){.product_name = product->name,
+                                           .update = update->op,
+                                           .gradient =
+                                               update_gradient(update->op, (int)update->n_inputs)};
+    memcpy(&attrs->product, product->attrs, sizeof(attrs->product));
+    memcpy(attrs->update_attrs, update->attrs, update->op->attr_size);
+    *made = (struct graph_node){.op = &op_product_update,
+                                .attrs = attrs,
+                                .inputs = inputs,
+                                .outputs = outputs,
+                                .n_outputs = update->n_outputs,
+                                .name = update->name};
+    for (uint32_t i = 0; i < product->n_inputs; i++)
+        inputs[made->n_inputs++] = rewrite_edge(rewrite, product->inputs[i]);
+    for (uint32_t i = 0; i < update->n_inputs; i++)
+        if (i != (uint32_t)attrs->gradient)
+            inputs[made->n_inputs++] = rewrite_edge(rewrite, update->inputs[i]);
+    for (uint32_t k = 0; k < update->n_outputs; k++)
+        rewrite_map(rewrite, (struct edge){id, k}, (struct edge){made_id, k});
+    return CUPEL_STATUS_OK;
+}
+
+static cupel_status emit_all(const struct fuse_update *f, struct rewrite *rewrite) {
+    for (uint32_t i = 0; i < rewrite->old.count; i++) {
+        if (f->product[i] != NO_NODE)
+            CUPEL_TRY(emit_both(f, rewrite, i));
+        else if (!f->absorbed[i])
+            CUPEL_TRY(rewrite_keep(rewrite, i, NULL));
+    }
+    return CUPEL_STATUS_OK;
+}
+
+cupel_status pass_fuse_update(struct compile *c) {
+    if (!device_has_kernel(c, &op_product_update))
+        return CUPEL_STATUS_OK;
+    struct fuse_update f = {.c = c};
+    CUPEL_TRY(readers_find(&f.readers, c));
+    f.product = arena_alloc(&c->arena, c->list.count + 1, sizeof(*f.product));
+    f.absorbed = arena_alloc(&c->arena, c->list.count + 1, sizeof(*f.absorbed));
+    if (!f.product || !f.absorbed)
+        return no_memory(&f);
+    for (uint32_t i = 0; i < c->list.count; i++) {
+        f.product[i] = product_of(&f, i);
+        if (f.product[i] != NO_NODE)
+            f.absorbed[f.product[i]] = true;
+    }
+    struct rewrite rewrite;
+    CUPEL_TRY(rewrite_begin(&rewrite, c));
+    return rewrite_end(&rewrite, emit_all(&f, &rewrite));
+}

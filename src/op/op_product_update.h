@@ -1,0 +1,38 @@
+/*
+ * The internal op "product_update": an optimiser's update together with the matrix product that
+ * makes its gradient, as one node, so that a kernel may use up the gradient piece by piece and
+ * never lay it down as a whole. It keeps its two parts. The compiler's fuse_update pass makes such
+ * nodes and splits them again where no kernel takes one; graphs built by users never hold one, so
+ * it is not in op_list.inc. Test: tests/test_pass_fuse_update.c
+ */
+#ifndef CUPEL_OP_PRODUCT_UPDATE_H
+#define CUPEL_OP_PRODUCT_UPDATE_H
+
+#include "cupel/op.h"
+#include "op/op_attrs.h"
+#include "op/op_sweep.h"
+
+/* The operands are the product's two, then the update's without its gradient; the results are the
+ * update's. */
+struct attrs_product_update {
+    const char *product_name; /* of the product's node, as the node has the update's */
+    struct attrs_matmul product;
+    const cupel_op *update;
+    uint8_t update_attrs[SWEEP_ATTR_SIZE]; /* the rest zero */
+    int64_t gradient;                      /* which operand of the update the product is */
+};
+
+extern const cupel_op op_product_update;
+
+/* Where operand i of the update, not the gradient, stands among the operands of the node. */
+int product_update_operand(const struct attrs_product_update *attrs, int i);
+/* As a row's in_place: 1 + the operand whose memory output k may share, 0: none. */
+int product_update_in_place(const struct attrs_product_update *attrs, int n_inputs, int k);
+/* What the product alone would see; *gradient becomes its result. */
+cupel_status product_update_product(const cupel_op_view *view, cupel_desc *gradient,
+                                    cupel_op_view *product);
+/* What the update alone would see. operands: room for SWEEP_MAX_PART_INPUTS. */
+cupel_op_view product_update_update(const cupel_op_view *view, const cupel_desc *gradient,
+                                    cupel_desc *operands);
+
+#endif
