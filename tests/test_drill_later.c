@@ -5,16 +5,24 @@
  *
  *   dbnn      weights generated per example and sampled, a mixture prior, batched products
  *   pair      two networks and two optimisers, loss tables, images attacked by a program of their
- * own gradcam   gradients at an inner node, in a program beside the training one tail      a last
- * batch of 5 after two of 8, under batch norm and dropout
+ *             own
+ *   gradcam   gradients at an inner node, in a program beside the training one
+ *   tail      a last batch of 5 after two of 8, under batch norm and dropout
  *
  * Between the nodes the host computes nothing: it writes batches and counters, and runs programs.
- * An update is a node of its own today; a pass that fuses it with the product that makes its
- * gradient must keep these bits (test "*_same_bits_unfused" is where that is held).
+ * On the reference device every program is compiled twice: with its chains fused, its updates
+ * merged with each other and with the products that make their gradients, and without; both must
+ * reach the same bits ("*_same_bits_unfused", "dbnn_fused_updates").
  */
+#define _GNU_SOURCE
 #include "support/golden.h"
 
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "compile/program_internal.h"
 
 enum { SEED = 53, STEPS = 3, MOST_PROGRAMS = 3 };
 
@@ -140,7 +148,7 @@ static void compare_step(struct golden_program *program, const char *output,
 /* --- a: weights generated per example --------------------------------------------------------- */
 enum { DBNN_BATCH = 6, DBNN_IN = 12, DBNN_OUT = 8, DBNN_WEIGHTS = DBNN_IN * DBNN_OUT };
 
-static void dbnn_open(struct life *life) {
+static void dbnn_open_with(struct life *life, const cupel_optimizer *optimizer) {
     cupel_graph *const graph = golden_graph(&life->machine);
     const cupel_node x = real_input(graph, "x", CUPEL_SHAPE(DBNN_BATCH, DBNN_IN));
     const cupel_node labels = cupel_input_index(graph, "labels", CUPEL_SHAPE(DBNN_BATCH), DBNN_OUT);
@@ -173,10 +181,25 @@ static void dbnn_open(struct life *life) {
     const cupel_node loss =
         cupel_add(mean_all(cupel_cross_entropy(logits, labels)), cupel_mul(kl_weight, kl));
     cupel_guard(loss);
-    const cupel_optimizer adam = cupel_optimizer_defaults(CUPEL_ADAM);
-    cupel_optimizer_minimize(graph, "optimizer", &adam, scalar_input(graph, "rate"), loss, "");
+    cupel_optimizer_minimize(graph, "optimizer", optimizer, scalar_input(graph, "rate"), loss, "");
     const cupel_output outputs[] = {{"logits", logits}, {"kl", kl}, {"loss", loss}};
     compile(life, graph, "train", 3, outputs);
+}
+
+static void dbnn_open(struct life *life) {
+    const cupel_optimizer adam = cupel_optimizer_defaults(CUPEL_ADAM);
+    dbnn_open_with(life, &adam);
+}
+
+static void dbnn_open_sgd(struct life *life) {
+    const cupel_optimizer sgd = {.kind = CUPEL_SGD};
+    dbnn_open_with(life, &sgd);
+}
+
+static void dbnn_open_momentum(struct life *life) {
+    const cupel_optimizer momentum = {
+        .kind = CUPEL_SGD, .momentum = 0.9, .nesterov = true, .weight_decay = 1e-3};
+    dbnn_open_with(life, &momentum);
 }
 
 static void dbnn_step(struct life *life, int step, const cupel_tensors *golden, double tolerance) {
@@ -505,10 +528,30 @@ static void check_same_bits(const cupel_tensors *a, const cupel_tensors *b) {
     }
 }
 
+/* The steps of the compiler's own making, and products, in all programs of a life. */
+struct made {
+    int fused, sweep, product_update, matmul;
+};
+
+static struct made count_made(const struct life *life) {
+    struct made made = {0};
+    for (size_t p = 0; p < life->n_programs; p++) {
+        const struct program_draft *const draft = &life->programs[p].program->draft;
+        for (uint32_t t = 0; t < draft->n_steps; t++) {
+            const char *const op = draft->steps[t].view.op->name;
+            made.fused += strcmp(op, "fused") == 0;
+            made.sweep += strcmp(op, "sweep") == 0;
+            made.product_update += strcmp(op, "product_update") == 0;
+            made.matmul += strcmp(op, "matmul") == 0;
+        }
+    }
+    return made;
+}
+
 /* From the golden parameters through all steps, comparing if golden is not NULL; the variables at
- * the end. */
+ * the end, and what the programs were made of if made is not NULL. */
 static cupel_tensors *run_whole(const struct drill *drill, struct golden_way way, bool unfolded,
-                                const cupel_tensors *golden) {
+                                const cupel_tensors *golden, struct made *made) {
     /* Three steps with batch norm of as few as five numbers; in f32 some ten times what was
      * seen. */
     const double tolerance = way.real == CUPEL_TYPE_F64 ? 1e-12 : 2e-5;
@@ -518,6 +561,8 @@ static cupel_tensors *run_whole(const struct drill *drill, struct golden_way way
     for (int step = 0; step < STEPS; step++)
         drill->step(&life, step, golden, tolerance);
     cupel_tensors *const end = life_export(&life);
+    if (made != NULL)
+        *made = count_made(&life);
     if (golden != NULL) {
         char prefix[32];
         snprintf(prefix, sizeof prefix, "%s/final", drill->name);
@@ -541,7 +586,7 @@ static void test_golden(void **state) {
     cupel_tensors *const golden = golden_read("drills.safetensors");
     for (int way = 0; way < GOLDEN_WAYS; way++) {
         check_context("%s, %s", drill->name, golden_way_text(golden_ways[way]));
-        cupel_tensors_destroy(run_whole(drill, golden_ways[way], false, golden));
+        cupel_tensors_destroy(run_whole(drill, golden_ways[way], false, golden, NULL));
     }
     cupel_tensors_destroy(golden);
 }
@@ -551,7 +596,7 @@ static void test_golden(void **state) {
 static void test_resumed(void **state) {
     const struct drill *const drill = drill_of(*state);
     for (int way = 0; way < GOLDEN_WAYS; way++) {
-        cupel_tensors *const whole = run_whole(drill, golden_ways[way], false, NULL);
+        cupel_tensors *const whole = run_whole(drill, golden_ways[way], false, NULL, NULL);
         for (int kill = 0; kill < STEPS; kill++) {
             check_context("%s, %s, killed after %d steps", drill->name,
                           golden_way_text(golden_ways[way]), kill);
@@ -577,37 +622,122 @@ static void test_resumed(void **state) {
     }
 }
 
-/* On the reference device a program's passes (fusion, buffers in place, updates moved forward)
- * change no bit. */
+/* A process of its own trains, writes its state after `saved` steps, goes on for one more and is
+ * killed; nothing of it is left but the file. */
+static void train_and_be_killed(const struct drill *drill, struct golden_way way, int saved,
+                                const char *path) {
+    const pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        struct life life;
+        life_open(&life, drill, way, false, 1);
+        golden_fill_parameters(life.machine.parameters, drill->name);
+        for (int step = 0; step < saved; step++)
+            drill->step(&life, step, NULL, 0);
+        cupel_tensors *const state = life_export(&life);
+        if (cupel_tensors_write(state, path) != CUPEL_STATUS_OK)
+            _exit(1);
+        drill->step(&life, saved, NULL, 0); /* lost */
+        raise(SIGKILL);
+        _exit(2);
+    }
+    int status = 0;
+    CHECK(waitpid(child, &status, 0) == child);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+static void test_killed(void **state) {
+    const struct drill *const drill = drill_of(*state);
+    static const struct golden_way ways[] = {{"reference", CUPEL_TYPE_F32, false, 1},
+                                             {"cpu", CUPEL_TYPE_F32, false, 1}};
+    char folder[] = "/tmp/cupel-drill-XXXXXX", path[64];
+    CHECK(mkdtemp(folder) != NULL);
+    snprintf(path, sizeof path, "%s/state.safetensors", folder);
+    int kills = 0;
+    for (size_t way = 0; way < sizeof ways / sizeof ways[0]; way++)
+        for (int saved = 0; saved < STEPS; saved++, kills++) {
+            check_context("%s, %s, killed after %d steps were saved", drill->name,
+                          golden_way_text(ways[way]), saved);
+            train_and_be_killed(drill, ways[way], saved, path);
+            cupel_tensors *checkpoint = NULL;
+            CHECK_OK(cupel_tensors_read(&checkpoint, path));
+            struct life life;
+            life_open(&life, drill, ways[way], false, 99); /* other initial values */
+            CHECK_OK_TEXT(cupel_parameters_import(life.machine.parameters, checkpoint, "", false),
+                          cupel_parameters_error(life.machine.parameters));
+            for (int step = saved; step < STEPS; step++)
+                drill->step(&life, step, NULL, 0);
+            cupel_tensors *const end = life_export(&life);
+            life_close(&life);
+            cupel_tensors *const whole = run_whole(drill, ways[way], false, NULL, NULL);
+            check_same_bits(whole, end);
+            cupel_tensors_destroy(whole);
+            cupel_tensors_destroy(end);
+            cupel_tensors_destroy(checkpoint);
+            CHECK(unlink(path) == 0);
+        }
+    CHECK_I64(kills, 2 * STEPS);
+    CHECK(rmdir(folder) == 0); /* no half-written file was left */
+}
+
+/* On the reference device the same graph with everything fused and, in reference mode, with nothing
+ * fused, nothing in place and nothing moved: not a bit differs. */
+static struct made fused_and_unfused(const struct drill *drill, cupel_type type) {
+    struct made fused, plain;
+    check_context("%s %s", drill->name, cupel_type_name(type));
+    cupel_tensors *const a =
+        run_whole(drill, (struct golden_way){"reference", type, false, 1}, true, NULL, &fused);
+    cupel_tensors *const b =
+        run_whole(drill, (struct golden_way){"reference", type, true, 1}, true, NULL, &plain);
+    check_same_bits(a, b);
+    cupel_tensors_destroy(a);
+    cupel_tensors_destroy(b);
+    CHECK_I64(plain.fused + plain.sweep + plain.product_update, 0);
+    CHECK(type == CUPEL_TYPE_F32 ? fused.fused > 0 : fused.fused == 0); /* chains are of f32 */
+    CHECK(fused.sweep > 0);
+    CHECK(fused.product_update > 0);
+    CHECK_I64(plain.matmul - fused.matmul, fused.product_update);
+    return fused;
+}
+
 static void test_same_bits_unfused(void **state) {
     const struct drill *const drill = drill_of(*state);
-    for (int real = 0; real < 2; real++) {
-        const cupel_type type = real == 0 ? CUPEL_TYPE_F64 : CUPEL_TYPE_F32;
-        check_context("%s %s", drill->name, cupel_type_name(type));
-        cupel_tensors *const fused =
-            run_whole(drill, (struct golden_way){"reference", type, false, 1}, true, NULL);
-        cupel_tensors *const plain =
-            run_whole(drill, (struct golden_way){"reference", type, true, 1}, true, NULL);
-        check_same_bits(fused, plain);
-        cupel_tensors_destroy(fused);
-        cupel_tensors_destroy(plain);
-    }
+    fused_and_unfused(drill, CUPEL_TYPE_F64);
+    fused_and_unfused(drill, CUPEL_TYPE_F32);
+}
+
+/* The two projections that generate means and deviations, each weight updated with its product, by
+ * Adam and by SGD without and with momentum. */
+static void test_fused_updates(void **state) {
+    (void)state;
+    static const struct drill optimizers[] = {{"dbnn", dbnn_open, dbnn_step, NULL},
+                                              {"dbnn", dbnn_open_sgd, dbnn_step, NULL},
+                                              {"dbnn", dbnn_open_momentum, dbnn_step, NULL}};
+    for (size_t i = 0; i < sizeof optimizers / sizeof optimizers[0]; i++)
+        for (int real = 0; real < 2; real++)
+            CHECK_I64(fused_and_unfused(&optimizers[i], real ? CUPEL_TYPE_F64 : CUPEL_TYPE_F32)
+                          .product_update,
+                      2);
 }
 
 int main(int argc, char **argv) {
-    enum { KINDS = 3 };
+    enum { KINDS = 4 };
+    /* Killed first: a process that has compute threads does not fork well. */
     static const struct {
         const char *suffix;
         CMUnitTestFunction run;
-    } kinds[KINDS] = {{"golden", test_golden},
+    } kinds[KINDS] = {{"killed", test_killed},
+                      {"golden", test_golden},
                       {"resumed", test_resumed},
                       {"same_bits_unfused", test_same_bits_unfused}};
     static char names[DRILLS * KINDS][64];
-    struct CMUnitTest tests[DRILLS * KINDS];
+    struct CMUnitTest tests[DRILLS * KINDS + 1];
     for (size_t i = 0; i < DRILLS * KINDS; i++) {
-        snprintf(names[i], sizeof names[i], "%s_%s", drills[i / KINDS].name,
-                 kinds[i % KINDS].suffix);
-        tests[i] = (struct CMUnitTest){.name = names[i], .test_func = kinds[i % KINDS].run};
+        const size_t kind = i / DRILLS, drill = i % DRILLS;
+        snprintf(names[i], sizeof names[i], "%s_%s", drills[drill].name, kinds[kind].suffix);
+        tests[i] = (struct CMUnitTest){.name = names[i], .test_func = kinds[kind].run};
     }
+    tests[DRILLS * KINDS] =
+        (struct CMUnitTest){.name = "dbnn_fused_updates", .test_func = test_fused_updates};
     return CHECK_MAIN(tests);
 }
