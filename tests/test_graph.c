@@ -294,6 +294,100 @@ static void indices_need_a_bound(void **state) {
     expect_error(CUPEL_STATUS_INVALID_ARGUMENT, __LINE__ - 1, "at least 1");
 }
 
+/* Runs the builder in a graph of its own, which it must poison. */
+static void builder_refused(void (*build)(cupel_graph *), cupel_status status, const char *part) {
+    cupel_parameters *set = NULL;
+    cupel_graph *other = NULL;
+    CHECK_OK(cupel_parameters_create(&set, context, CUPEL_TYPE_F32, 1));
+    CHECK_OK(cupel_graph_create(&other, context, set));
+    build(other);
+    CHECK_STATUS_TEXT(cupel_graph_check(other), status, cupel_graph_error(other));
+    CHECK_CONTAINS(cupel_graph_error(other), part);
+    CHECK_OK(cupel_graph_destroy(other));
+    CHECK_OK(cupel_parameters_destroy(set));
+}
+
+static void empty_input(cupel_graph *g) {
+    cupel_input(g, "", CUPEL_TYPE_REAL, CUPEL_SHAPE(2));
+}
+static void nameless_input(cupel_graph *g) {
+    cupel_input_index(g, NULL, CUPEL_SHAPE(2), 3);
+}
+static void spaced_input(cupel_graph *g) {
+    cupel_input(g, "my input", CUPEL_TYPE_REAL, CUPEL_SHAPE(2));
+}
+static void input_after_parameter(cupel_graph *g) {
+    cupel_graph_enter(g, "fc");
+    cupel_parameter(g, "w", CUPEL_SHAPE(2), (cupel_init){0});
+    cupel_input(g, "w", CUPEL_TYPE_REAL, CUPEL_SHAPE(2));
+    cupel_graph_leave(g);
+}
+static void parameter_after_input(cupel_graph *g) {
+    cupel_input(g, "w", CUPEL_TYPE_REAL, CUPEL_SHAPE(2));
+    cupel_parameter(g, "w", CUPEL_SHAPE(2), (cupel_init){0});
+}
+static void input_of_type_99(cupel_graph *g) {
+    cupel_input(g, "x", (cupel_type)99, CUPEL_SHAPE(2));
+}
+static void constant_of_type_99(cupel_graph *g) {
+    cupel_full(g, (cupel_type)99, CUPEL_SHAPE(2), 1);
+}
+static void state_of_type_99(cupel_graph *g) {
+    cupel_state(g, "s", (cupel_type)99, CUPEL_SHAPE(2), (cupel_init){0});
+}
+static void state_then_parameter(cupel_graph *g) {
+    cupel_state(g, "w", CUPEL_TYPE_REAL, CUPEL_SHAPE(2), (cupel_init){0});
+    cupel_parameter(g, "w", CUPEL_SHAPE(2), (cupel_init){0});
+}
+static void training_state_then_state(cupel_graph *g) {
+    cupel_training_state(g, "w", CUPEL_TYPE_REAL, CUPEL_SHAPE(2), (cupel_init){0});
+    cupel_state(g, "w", CUPEL_TYPE_REAL, CUPEL_SHAPE(2), (cupel_init){0});
+}
+
+static void names_types_and_kinds_are_checked(void **state) {
+    (void)state;
+    builder_refused(empty_input, CUPEL_STATUS_NAME, "'' is not the name of an input");
+    builder_refused(nameless_input, CUPEL_STATUS_NAME, "'' is not the name of an input");
+    builder_refused(spaced_input, CUPEL_STATUS_NAME, "'my input' is not the name of an input");
+    builder_refused(input_after_parameter, CUPEL_STATUS_NAME, "'fc.w' names a parameter and an");
+    builder_refused(parameter_after_input, CUPEL_STATUS_NAME, "'w' names an input and a parameter");
+    builder_refused(input_of_type_99, CUPEL_STATUS_TYPE, "there is no type 99");
+    builder_refused(constant_of_type_99, CUPEL_STATUS_TYPE, "there is no type 99");
+    builder_refused(state_of_type_99, CUPEL_STATUS_TYPE, "there is no type 99");
+    builder_refused(state_then_parameter, CUPEL_STATUS_NAME,
+                    "as a state of the model and is asked for as a trainable parameter");
+    builder_refused(training_state_then_state, CUPEL_STATUS_NAME,
+                    "as a state of the training and is asked for as a state of the model");
+}
+
+static void find_tells_its_line(void **state) {
+    (void)state;
+    input("x", CUPEL_SHAPE(2));
+    cupel_graph_find(graph, "y");
+    expect_error(CUPEL_STATUS_NAME, __LINE__ - 1, "no node named 'y'");
+}
+
+static void output_tells_its_line(void **state) {
+    (void)state;
+    const cupel_node x = input("x", CUPEL_SHAPE(2));
+    cupel_node_output(x, 3);
+    expect_error(CUPEL_STATUS_INVALID_ARGUMENT, __LINE__ - 1, "has no output 3");
+}
+
+static void enter_tells_its_line(void **state) {
+    (void)state;
+    input("x", CUPEL_SHAPE(2));
+    cupel_graph_enter(graph, "");
+    expect_error(CUPEL_STATUS_NAME, __LINE__ - 1, "not a scope name");
+}
+
+static void leave_tells_its_line(void **state) {
+    (void)state;
+    input("x", CUPEL_SHAPE(2));
+    cupel_graph_leave(graph);
+    expect_error(CUPEL_STATUS_BUG, __LINE__ - 1, "without a scope");
+}
+
 static void variables_need_parameters(void **state) {
     (void)state;
     cupel_graph *other = NULL;
@@ -312,6 +406,17 @@ static void a_builder_outside_reports_in_the_same_way(void **state) {
 }
 
 /* --- ops from outside --- */
+
+static cupel_status infer_nothing(const cupel_op_view *view) {
+    (void)view;
+    return CUPEL_STATUS_OK;
+}
+
+static cupel_status infer_type_99(const cupel_op_view *view) {
+    view->outputs[0] = view->inputs[0];
+    view->outputs[0].type = (cupel_type)99;
+    return CUPEL_STATUS_OK;
+}
 
 static cupel_status refuse(const cupel_op_view *view) {
     (void)view;
@@ -372,6 +477,25 @@ static void descriptors_are_checked(void **state) {
     op = outside_op();
     op.infer = refuse;
     refused(&op, attrs, 1, "outside: its shape rule refuses these operands");
+    op.infer = infer_nothing;
+    refused(&op, attrs, 1, "outside: its shape rule leaves output 0 without a type and a shape");
+    op.infer = infer_type_99;
+    refused(&op, attrs, 1, "outside: its shape rule leaves output 0 without a type and a shape");
+    op = outside_op();
+    op.n_outputs = 2;
+    refused(&op, attrs, 1, "leaves output 1 without");
+    op = outside_op();
+    op.run = NULL;
+    refused(&op, attrs, 1, "outside is not built in and has no run");
+    op = outside_op();
+    op.name = "relu";
+    refused(&op, attrs, 1, "an op named 'relu' is built in");
+    op = outside_op();
+    op.flags = CUPEL_OP_VIEW;
+    refused(&op, attrs, 1, "outside has a run and is CUPEL_OP_VIEW");
+    /* A built-in one goes by name as by its builder. */
+    CHECK(!cupel_is_poisoned(cupel_apply(graph, cupel_context_find_op(context, "neg"), NULL, 1,
+                                         (const cupel_node[]){cupel_scalar(graph, 1)})));
 }
 
 static void registered_ops_have_names_of_their_own(void **state) {
@@ -388,6 +512,11 @@ static void registered_ops_have_names_of_their_own(void **state) {
     broken.name = "broken";
     broken.run = NULL;
     CHECK_STATUS(cupel_context_register_op(context, &broken), CUPEL_STATUS_INVALID_ARGUMENT);
+    broken = outside_op();
+    broken.name = "view";
+    broken.flags = CUPEL_OP_VIEW;
+    CHECK_STATUS(cupel_context_register_op(context, &broken), CUPEL_STATUS_INVALID_ARGUMENT);
+    CHECK_CONTAINS(cupel_context_error(context), "op 'view' is CUPEL_OP_VIEW");
     broken.version++;
     CHECK_STATUS(cupel_context_register_op(context, &broken), CUPEL_STATUS_INVALID_ARGUMENT);
 }
@@ -439,6 +568,11 @@ int main(int argc, char **argv) {
         TEST(made_up_nodes_are_refused),
         TEST(impossible_shapes_are_refused),
         TEST(indices_need_a_bound),
+        TEST(names_types_and_kinds_are_checked),
+        TEST(find_tells_its_line),
+        TEST(output_tells_its_line),
+        TEST(enter_tells_its_line),
+        TEST(leave_tells_its_line),
         TEST(variables_need_parameters),
         TEST(a_builder_outside_reports_in_the_same_way),
         TEST(descriptors_are_checked),

@@ -64,7 +64,8 @@ CUPEL_API cupel_node cupel_named(cupel_node node, const char *name);
 /* The node of that full name; poisons (NAME) when there is none. */
 CUPEL_API cupel_node cupel_graph_find(cupel_graph *graph, const char *name);
 
-/* A fixed input of the program, written through bindings before each run. Indices (I32, I64) carry
+/* A fixed input of the program, written through bindings before each run under its name, which has
+ * no spaces and is that of no parameter in the graph. Indices (I32, I64) carry
  * the bound they are checked against when written: cupel_input_index(). REAL inputs are bound as
  * f32 (f64 in an f64 program). */
 CUPEL_API cupel_node cupel_input(cupel_graph *graph, const char *name, cupel_type type,
@@ -84,7 +85,7 @@ CUPEL_API cupel_node cupel_constant(cupel_graph *graph, cupel_type type, cupel_s
 
 /* A trainable variable, declared by get-or-create under the scoped name; the node reads its value
  * as it was before the run. Asking again (here or in another graph) gives the same variable;
- * another shape poisons. After the seal an unknown name poisons. */
+ * another shape, type or kind (trainable, state, training state) poisons. After the seal an unknown name poisons. */
 CUPEL_API cupel_node cupel_parameter(cupel_graph *graph, const char *name, cupel_shape shape,
                                      cupel_init init);
 /* A variable that is not trained: running statistics (model state). type may be REAL. */
@@ -140,6 +141,10 @@ CUPEL_API void cupel_here(const char *file, int line);
     (cupel_here(__FILE__, __LINE__), (cupel_training_state)(__VA_ARGS__))
 #define cupel_variable(...) (cupel_here(__FILE__, __LINE__), (cupel_variable)(__VA_ARGS__))
 #define cupel_named(...) (cupel_here(__FILE__, __LINE__), (cupel_named)(__VA_ARGS__))
+#define cupel_node_output(...) (cupel_here(__FILE__, __LINE__), (cupel_node_output)(__VA_ARGS__))
+#define cupel_graph_find(...) (cupel_here(__FILE__, __LINE__), (cupel_graph_find)(__VA_ARGS__))
+#define cupel_graph_enter(...) (cupel_here(__FILE__, __LINE__), (cupel_graph_enter)(__VA_ARGS__))
+#define cupel_graph_leave(...) (cupel_here(__FILE__, __LINE__), (cupel_graph_leave)(__VA_ARGS__))
 #define cupel_assign(...) (cupel_here(__FILE__, __LINE__), (cupel_assign)(__VA_ARGS__))
 #define cupel_guard(...) (cupel_here(__FILE__, __LINE__), (cupel_guard)(__VA_ARGS__))
 #define cupel_apply(...) (cupel_here(__FILE__, __LINE__), (cupel_apply)(__VA_ARGS__))

@@ -44,7 +44,10 @@ typedef struct cupel_adjoint {
     const cupel_node *outputs;
     const cupel_node *diff_outputs; /* none where the loss does not depend on that output */
     const bool *wanted;             /* per input */
-    cupel_node *diff_inputs;        /* all none at entry; each keeps its input's shape */
+    /* All none at entry. Each that is set has its input's shape; one that is wanted and left none
+     * adds nothing, as a gradient of zero does (a wrt to which nothing is added is refused). An
+     * operand that should have a gradient, but has none, fails instead. */
+    cupel_node *diff_inputs;
 } cupel_adjoint;
 
 /* One execution on plain host memory. */
@@ -68,7 +71,9 @@ typedef enum cupel_op_flag {
     CUPEL_OP_NO_GRADIENT = 1u << 3, /* gradients stop here by design (stop_gradient, compare) */
     CUPEL_OP_ADJOINT_SRC = 1u << 4, /* the adjoint reads the inputs */
     CUPEL_OP_ADJOINT_DST = 1u << 5, /* the adjoint reads the outputs */
-    CUPEL_OP_VIEW = 1u << 6         /* output 0 is input 0's bytes with another shape (reshape) */
+    CUPEL_OP_VIEW =
+        1u
+        << 6 /* output 0 is input 0's bytes with another shape (reshape); built-in ops only: never run */
 } cupel_op_flag;
 
 /* What becomes of a NaN in an input. */
@@ -103,7 +108,7 @@ typedef struct cupel_op {
      * kernel takes it. Elementwise ops need none: their full-shape operands share one layout. */
     uint32_t image_inputs;
     uint32_t image_outputs;
-    /* Checks the operands and fills the outputs. */
+    /* Checks the operands and fills type and shape of every output. */
     cupel_status (*infer)(const cupel_op_view *view);
     /* NULL: no gradient; asking for one is an error that says so by name. */
     cupel_status (*adjoint)(const cupel_adjoint *adjoint);

@@ -72,6 +72,11 @@ cupel_status cupel_context_register_op(cupel_context *context, const cupel_op *o
         return cupel_fail(error, CUPEL_STATUS_INVALID_ARGUMENT,
                           "op '%s' needs a name, infer, run and 1 to %d outputs",
                           op->name ? op->name : "?", (int)CUPEL_OP_MAX_OUTPUTS);
+    if (op->flags & CUPEL_OP_VIEW)
+        return cupel_fail(error, CUPEL_STATUS_INVALID_ARGUMENT,
+                          "op '%s' is CUPEL_OP_VIEW, which only built-in ops may be: views are not "
+                          "run",
+                          op->name);
     if (cupel_context_find_op(context, op->name))
         return cupel_fail(error, CUPEL_STATUS_NAME, "an op named '%s' is there already", op->name);
     if (!cupel_grow(&context->ops, &context->ops_capacity, context->n_ops + 1,

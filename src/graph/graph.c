@@ -290,10 +290,17 @@ static struct graph_node *append(cupel_graph *graph, const cupel_op *op, const c
     return node;
 }
 
+static bool type_known(cupel_type type) {
+    return type == CUPEL_TYPE_REAL || cupel_type_size(type) > 0;
+}
+
 cupel_node graph_add_leaf(cupel_graph *graph, const cupel_op *op, const char *name,
                           cupel_desc desc) {
     if (graph->error.status != CUPEL_STATUS_OK)
         return graph_poisoned(graph);
+    if (!type_known(desc.type))
+        return graph_fail(graph, CUPEL_STATUS_TYPE, "%s %s: there is no type %d", op->name,
+                          name ? name : "", (int)desc.type);
     if (!cupel_shape_valid(desc.shape)) {
         char text[CUPEL_SHAPE_TEXT_SIZE];
         return graph_fail(graph, CUPEL_STATUS_SHAPE, "%s %s: impossible shape %s", op->name,
@@ -336,7 +343,7 @@ static bool check_operands(cupel_graph *graph, const cupel_op *op, size_t n,
     return true;
 }
 
-enum { FEW_INPUTS = 16 };
+enum { FEW_INPUTS = 16, NOT_INFERRED = -1 };
 
 cupel_node graph_add(cupel_graph *graph, const cupel_op *op, const char *name, const void *attrs,
                      size_t n_inputs, const cupel_node *inputs) {
@@ -361,6 +368,8 @@ cupel_node graph_add(cupel_graph *graph, const cupel_op *op, const char *name, c
         descs[i] = *cupel_node_desc(inputs[i]);
 
     cupel_desc outputs[CUPEL_OP_MAX_OUTPUTS] = {0};
+    for (int i = 0; i < op->n_outputs; i++)
+        outputs[i].shape.rank = NOT_INFERRED;
     struct cupel_error error = {0};
     const cupel_op_view view = {.op = op,
                                 .attrs = copied,
@@ -375,7 +384,12 @@ cupel_node graph_add(cupel_graph *graph, const cupel_op *op, const char *name, c
         return graph_fail(graph, status, "%s%s", error.text[0] ? "" : op->name,
                           error.text[0] ? error.text : ": its shape rule refuses these operands");
     for (int i = 0; i < op->n_outputs; i++)
-        if (!cupel_shape_valid(outputs[i].shape)) {
+        if (outputs[i].shape.rank == NOT_INFERRED || !type_known(outputs[i].type)) {
+            return graph_fail(graph, CUPEL_STATUS_BUG,
+                              "%s: its shape rule leaves output %d without "
+                              "a type and a shape",
+                              op->name, i);
+        } else if (!cupel_shape_valid(outputs[i].shape)) {
             char text[CUPEL_SHAPE_TEXT_SIZE];
             return graph_fail(graph, CUPEL_STATUS_SHAPE, "%s: output %d would have shape %s",
                               op->name, i, cupel_shape_format(text, outputs[i].shape));
@@ -408,5 +422,22 @@ cupel_node cupel_apply(cupel_graph *graph, const cupel_op *op, const void *attrs
         return graph_fail(graph, CUPEL_STATUS_INVALID_ARGUMENT,
                           "cupel_apply: op %s needs %zu bytes of attributes", op->name,
                           op->attr_size);
+    const cupel_op *const built_in = op_find(op->name);
+    if (op != built_in) {
+        if (built_in)
+            return graph_fail(graph, CUPEL_STATUS_NAME,
+                              "cupel_apply: an op named '%s' is built in; give yours another name",
+                              op->name);
+        if (!op->run)
+            return graph_fail(graph, CUPEL_STATUS_INVALID_ARGUMENT,
+                              "cupel_apply: op %s is not built in and has no run, so nothing could "
+                              "compute it",
+                              op->name);
+        if (op->flags & CUPEL_OP_VIEW)
+            return graph_fail(graph, CUPEL_STATUS_INVALID_ARGUMENT,
+                              "cupel_apply: op %s has a run and is CUPEL_OP_VIEW, which only "
+                              "built-in ops may be: views are not run",
+                              op->name);
+    }
     return graph_add(graph, op, NULL, attrs, n_inputs, inputs);
 }

@@ -66,6 +66,9 @@ struct cupel_variable *parameters_lookup(const cupel_parameters *parameters, con
 cupel_status parameters_declare(cupel_parameters *parameters, const char *name, cupel_type type,
                                 cupel_shape shape, cupel_init init, enum variable_kind kind,
                                 struct cupel_variable **out) {
+    static const char *const kinds[] = {[VARIABLE_TRAINABLE] = "a trainable parameter",
+                                        [VARIABLE_MODEL_STATE] = "a state of the model",
+                                        [VARIABLE_TRAINING_STATE] = "a state of the training"};
     struct cupel_error *error = &parameters->error;
     const bool real = type == CUPEL_TYPE_REAL;
     const cupel_type resolved = real ? parameters->real : type;
@@ -78,8 +81,15 @@ cupel_status parameters_declare(cupel_parameters *parameters, const char *name, 
                               name, cupel_type_name((*out)->type),
                               cupel_shape_format(a, (*out)->shape), cupel_type_name(resolved),
                               cupel_shape_format(b, shape));
+        if ((*out)->kind != kind)
+            return cupel_fail(error, CUPEL_STATUS_NAME,
+                              "'%s' was declared as %s and is asked for as %s", name,
+                              kinds[(*out)->kind], kinds[kind]);
         return CUPEL_STATUS_OK;
     }
+    if (resolved != CUPEL_TYPE_REAL && cupel_type_size(resolved) == 0)
+        return cupel_fail(error, CUPEL_STATUS_TYPE, "parameter '%s': there is no type %d", name,
+                          (int)resolved);
     if (parameters->sealed)
         return cupel_fail(error, CUPEL_STATUS_NAME,
                           "there is no parameter '%s': the set was sealed by its first compile, so "
