@@ -17,6 +17,7 @@
 #include <cupel/program.h>
 
 #include "base/memory.h"
+#include "compile/program_internal.h"
 #include "graph/context_internal.h"
 
 /* What a scenario saw: bytes, each piece with a label. Visits come in any order, so they are
@@ -128,6 +129,20 @@ static void compile(struct life *life, int index, cupel_graph *graph, size_t n,
                   cupel_context_error(life->context));
 }
 
+/* The steps of the compiler's own making are among those that nobody may touch. */
+static void expect_fused(const cupel_program *program, cupel_type real) {
+    int fused = 0, sweep = 0, product_update = 0;
+    for (uint32_t t = 0; t < program->draft.n_steps; t++) {
+        const char *const op = program->draft.steps[t].view.op->name;
+        fused += strcmp(op, "fused") == 0;
+        sweep += strcmp(op, "sweep") == 0;
+        product_update += strcmp(op, "product_update") == 0;
+    }
+    CHECK_I64(product_update, 1); /* of fc.weight */
+    CHECK_I64(sweep, 1);
+    CHECK(real == CUPEL_TYPE_F64 || fused > 0);
+}
+
 static struct life live(cupel_context *context, cupel_type real, cupel_optimizer_kind kind) {
     struct life life = {.context = context};
     CHECK_OK(cupel_parameters_create(&life.parameters, context, real, 17));
@@ -146,6 +161,7 @@ static struct life live(cupel_context *context, cupel_type real, cupel_optimizer
     const cupel_output outputs[] = {{"loss", loss}, {"logits", logits}, {"again", logits}};
     compile(&life, 0, graph, 3, outputs, false);
     compile(&life, 1, graph, 3, outputs, true);
+    expect_fused(life.program[0], real);
     CHECK_OK(cupel_graph_destroy(graph));
     CHECK_OK(cupel_graph_create(&graph, context, life.parameters));
     const cupel_output score = {"logits", network(graph, false)};

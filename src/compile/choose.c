@@ -1,8 +1,8 @@
 /*
  * Pass choose: a kernel and a layout for every node. Image operands take the device's channel block
  * where a fast kernel accepts it and, for other ops than convolutions, where they are blocked
- * already; changes of layout become reorder nodes. A fused node, a sweep or an update with its product
- * that no kernel takes is split into its parts. Test: tests/test_pass_choose.c
+ * already; changes of layout become reorder nodes. A fused node, a sweep or an update with its
+ * product that no kernel takes is split into its parts. Test: tests/test_pass_choose.c
  */
 #include <stdlib.h>
 #include <string.h>

@@ -84,9 +84,9 @@ cupel_status pass_simplify(struct compile *c);
 cupel_status pass_fold_batch_norm(struct compile *c);
 cupel_status pass_fuse(struct compile *c);
 cupel_status pass_fuse_update(struct compile *c); /* an update with its gradient's product */
-cupel_status pass_sweep(struct compile *c);  /* neighbouring updates as one node */
-cupel_status pass_swaps(struct compile *c);  /* variables assigned from one another */
-cupel_status pass_choose(struct compile *c); /* kernels and layouts */
+cupel_status pass_sweep(struct compile *c);       /* neighbouring updates as one node */
+cupel_status pass_swaps(struct compile *c);       /* variables assigned from one another */
+cupel_status pass_choose(struct compile *c);      /* kernels and layouts */
 cupel_status pass_pack(struct compile *c);
 cupel_status pass_order(struct compile *c);
 cupel_status pass_roots(struct compile *c); /* outputs that need memory of their own */
@@ -125,7 +125,7 @@ struct program_draft {
     size_t arena_bytes;
     size_t live_bytes;
     size_t naive_bytes;
-    bool buckets; /* gradients of each sweep lie side by side */
+    bool buckets;                  /* gradients of each sweep lie side by side */
     size_t program_bytes;          /* constants and the prologue's results */
     size_t packed_bytes;           /* of them packed weights */
     struct binding_slot *bindings; /* inputs, then outputs */
