@@ -32,8 +32,8 @@ typedef struct cupel_node {
 #define CUPEL_NODE_POISON UINT32_MAX
 
 /* No node: an optional operand that is left out. A builder that is given it for a needed operand
- * fails on the graph of its other operands; where none of them has a graph, there is nothing to fail
- * and the result is none too, which cupel_program_compile() refuses as an output. */
+ * fails on the graph of its other operands; where none of them has a graph, there is nothing to
+ * fail and the result is none too, which cupel_program_compile() refuses as an output. */
 CUPEL_API cupel_node cupel_none(void);
 CUPEL_API bool cupel_is_none(cupel_node node);
 CUPEL_API bool cupel_is_poisoned(cupel_node node);
@@ -85,7 +85,8 @@ CUPEL_API cupel_node cupel_constant(cupel_graph *graph, cupel_type type, cupel_s
 
 /* A trainable variable, declared by get-or-create under the scoped name; the node reads its value
  * as it was before the run. Asking again (here or in another graph) gives the same variable;
- * another shape, type or kind (trainable, state, training state) poisons. After the seal an unknown name poisons. */
+ * another shape, type or kind (trainable, state, training state) poisons. After the seal an unknown
+ * name poisons. */
 CUPEL_API cupel_node cupel_parameter(cupel_graph *graph, const char *name, cupel_shape shape,
                                      cupel_init init);
 /* A variable that is not trained: running statistics (model state). type may be REAL. */

@@ -71,9 +71,8 @@ typedef enum cupel_op_flag {
     CUPEL_OP_NO_GRADIENT = 1u << 3, /* gradients stop here by design (stop_gradient, compare) */
     CUPEL_OP_ADJOINT_SRC = 1u << 4, /* the adjoint reads the inputs */
     CUPEL_OP_ADJOINT_DST = 1u << 5, /* the adjoint reads the outputs */
-    CUPEL_OP_VIEW =
-        1u
-        << 6 /* output 0 is input 0's bytes with another shape (reshape); built-in ops only: never run */
+    /* Output 0 is input 0's bytes with another shape (reshape); built-in ops only: never run. */
+    CUPEL_OP_VIEW = 1u << 6
 } cupel_op_flag;
 
 /* What becomes of a NaN in an input. */

@@ -143,7 +143,8 @@ CUPEL_API cupel_node cupel_avg_pool2d(cupel_node x, const cupel_pool_options *op
 
 /* --- normalisation: channels are axis 1 of [N,C] or [N,C,H,W] --- */
 /* Outputs: 0 y = (x - mean) / sqrt(var + epsilon) * gamma + beta, 1 mean [C], 2 biased variance
- * [C]. Ioffe and Szegedy 2015. */
+ * [C]. Outputs 1 and 2 are for running statistics: they have no gradient, and one through them is
+ * refused. Ioffe and Szegedy 2015. */
 CUPEL_API cupel_node cupel_batch_norm_train(cupel_node x, cupel_node gamma, cupel_node beta,
                                             double epsilon);
 CUPEL_API cupel_node cupel_batch_norm_inference(cupel_node x, cupel_node gamma, cupel_node beta,

@@ -7,7 +7,7 @@
  *   2. build graphs on it: cupel_parameter() and cupel_state() declare variables by get-or-create
  *   3. the first compile seals it: values are initialised by (seed, name); later graphs only look
  *      up
- *   4. cupel_parameters_read/_write for single values, _load/_save for all
+ *   4. cupel_parameters_read/_write for single values, _export/_import for all
  *   5. cupel_parameters_destroy() after the graphs and programs that use it
  */
 #ifndef CUPEL_PARAMETERS_H

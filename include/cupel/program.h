@@ -9,8 +9,9 @@
  *   5. cupel_bindings_read() the outputs
  *   6. destroy bindings, workspace, program in this order
  *
- * Two runs at once on one workspace, one program or one bindings object are refused (BUG). The status
- * says it alone: no sentence is left on an object that another thread's run may be writing to.
+ * Two runs at once on one workspace, one program or one bindings object are refused (BUG). The
+ * status says it alone: no sentence is left on an object that another thread's run may be writing
+ * to.
  */
 #ifndef CUPEL_PROGRAM_H
 #define CUPEL_PROGRAM_H

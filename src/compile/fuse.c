@@ -230,9 +230,8 @@ static cupel_status find_outside(const struct fuse *f, const uint32_t *first, bo
 /* Emits the group as one node and maps the outputs. Limits that are exceeded leave the parts
  * apart. */
 static cupel_status emit_group(struct fuse *f, struct rewrite *rewrite, const struct node_list *old,
-                               int group, struct attrs_fused *attrs, const struct edge *old_inputs,
+                               struct attrs_fused *attrs, const struct edge *old_inputs,
                                int n_inputs, const uint32_t *members) {
-    (void)group;
     struct edge inputs[FUSED_MAX_INPUTS];
     for (int i = 0; i < n_inputs; i++)
         inputs[i] = rewrite_edge(rewrite, old_inputs[i]);
@@ -294,8 +293,7 @@ static cupel_status emit_vertex(struct fuse *f, struct rewrite *rewrite, struct 
         return CUPEL_STATUS_OK;
     }
     struct described *d = &groups[group];
-    CUPEL_TRY(emit_group(f, rewrite, &rewrite->old, group, &d->attrs, d->inputs, d->n_inputs,
-                         d->members));
+    CUPEL_TRY(emit_group(f, rewrite, &rewrite->old, &d->attrs, d->inputs, d->n_inputs, d->members));
     for (int m = f->first_member[group]; m >= 0; m = f->next_member[m])
         emitted[m] = true;
     return CUPEL_STATUS_OK;

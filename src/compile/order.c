@@ -132,7 +132,7 @@ static bool is_ready(const struct order *o, const bool *done, uint32_t id) {
     return true;
 }
 
-/* Waiting counts and lists of dependants make the scan linear in the edges. */
+/* The nodes that may come next. */
 struct ready_set {
     uint32_t *ids; /* a binary heap by (class, id) */
     size_t count;
@@ -170,7 +170,8 @@ static uint32_t heap_pop(const struct order *o, struct ready_set *set) {
     }
 }
 
-/* Dependants of each node: for operands and constraints alike. */
+/* Dependants of each node, for operands and constraints alike: they make the scan linear in the
+ * edges. */
 struct link {
     uint32_t dependant;
     struct link *next;

@@ -104,17 +104,16 @@ static cupel_status mark_prologue(struct compile *c) {
         kind[i] = OPEN;
         if (node->op == &op_input || (node->op->flags & CUPEL_OP_EFFECT))
             continue;
-        bool fixed = node->n_inputs > 0, variables = false;
+        bool fixed = node->n_inputs > 0;
         for (uint32_t j = 0; j < node->n_inputs; j++) {
             const char from = kind[node->inputs[j].node];
             fixed = fixed && (from == CONSTANT || from == FIXED);
-            variables = variables || from == FIXED;
         }
         if (fixed)
             kind[i] = FIXED;
         const bool pack_of_variable = node->op == &op_pack && kind[node->inputs[0].node] != OPEN &&
                                       c->list.nodes[node->inputs[0].node].op == &op_variable;
-        c->prologue[i] = (fixed && (variables || node->n_inputs > 0)) || pack_of_variable;
+        c->prologue[i] = fixed || pack_of_variable;
     }
     return CUPEL_STATUS_OK;
 }

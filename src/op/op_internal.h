@@ -73,7 +73,8 @@ int64_t index_bound_of(const cupel_graph *graph, const struct graph_node *node);
 int64_t index_bound_of_values(const int64_t *values, size_t n);
 /* Fails the graph and returns false unless all values of index are known to be below extent. */
 bool index_within(cupel_node index, int64_t extent, const char *op);
-/* The same for the index operand of an op that has one; its shape rule has accepted the operands. */
+/* The same for the index operand of an op that has one; its shape rule has accepted the
+ * operands. */
 bool indices_fit(const cupel_op *op, const void *attrs, const cupel_node *inputs);
 
 #endif
