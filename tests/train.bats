@@ -182,6 +182,114 @@ signal_test() { # NAME CODE
     [ "$(timeless "$bare")" = "$(timeless "$whole" | tail -n 1)" ]
 }
 
+@test "state.safetensors alone is enough to resume, and a missing metrics.jsonl is told" {
+    local alone=$BATS_TEST_TMPDIR/alone whole=$BATS_TEST_TMPDIR/whole
+    mkdir "$alone"
+    cp "$RUN/state.safetensors" "$alone"
+    run "$CUPEL" train --resume "$alone" --data "$RECIPES" --epochs 4
+    [ "$status" -eq 0 ] || { echo "$output"; return 1; }
+    says "warning: metrics.jsonl is missing"
+    grep -q "metrics.jsonl is missing" "$alone/log.txt"
+    cp -r "$RUN" "$whole"
+    "$CUPEL" train --resume "$whole" --epochs 4 --quiet
+    cmp "$alone/last.safetensors" "$whole/last.safetensors"
+    [ "$(wc -l <"$alone/metrics.jsonl")" -eq 1 ]
+    head -n 2 "$RUN/metrics.jsonl" >"$alone/metrics.jsonl"
+    cp "$RUN/state.safetensors" "$alone"
+    run "$CUPEL" train --resume "$alone" --epochs 4
+    [ "$status" -eq 0 ]
+    says "warning: metrics.jsonl is shorter"
+    run "$CUPEL" train --resume "$alone" --epochs 5
+    [ "$status" -eq 0 ]
+    [[ "$output" != *warning* ]]
+}
+
+# Starts a training in the background that waits, before it takes its folder, until a plan is
+# written into the pipe; $! is the program.
+start_waiting() { # PIPE [option...]
+    local pipe=$1
+    shift
+    mkfifo "$pipe"
+    "$CUPEL" train "$TINY" --data "$RECIPES" --epochs 1 --quiet --plan-file "$pipe" "$@" \
+        >"$pipe.out" 2>"$pipe.err" 3>&- &
+}
+
+@test "a run that another process finished meanwhile is not wiped" {
+    local run=$BATS_TEST_TMPDIR/race code=0
+    start_waiting "$BATS_TEST_TMPDIR/pipe" --out "$run" --seed 9
+    local child=$!
+    exec 7>"$BATS_TEST_TMPDIR/pipe" # returns when the other end is open
+    tiny "$run" --set train.checkpoint_steps=1
+    cat "$RUN/plan.json" >&7
+    exec 7>&-
+    wait "$child" || code=$?
+    [ "$code" -eq 2 ] || { echo "exit code $code"; return 1; }
+    grep -q -e --force "$BATS_TEST_TMPDIR/pipe.err"
+    same_run "$RUN" "$run"
+}
+
+@test "runs without --out that start together take different folders" {
+    cd "$BATS_TEST_TMPDIR"
+    start_waiting pipe
+    local child=$!
+    exec 7>pipe
+    "$CUPEL" train "$TINY" --data "$RECIPES" --epochs 1 --quiet
+    mkdir runs/tiny-2
+    flock -x runs/tiny-2 sleep 5 3>&- 7>&- &
+    local holder=$!
+    sleep 0.2
+    cat "$RUN/plan.json" >&7
+    exec 7>&-
+    wait "$child" || { cat pipe.err; kill "$holder"; return 1; }
+    kill "$holder"
+    [ "$(cat pipe.out)" = runs/tiny-3 ]
+    [ -s runs/tiny-1/state.safetensors ]
+    [ -s runs/tiny-3/state.safetensors ]
+}
+
+# Every file of a folder with its time and bytes.
+look_at() {
+    (cd "$1" && ls -la --time-style=full-iso && cat ./* .[a-z]*) | cksum
+}
+
+@test "--resume --dry-run changes nothing" {
+    local run=$BATS_TEST_TMPDIR/dry
+    cp -r "$RUN" "$run"
+    echo rest >>"$run/metrics.jsonl" # as a kill may leave it
+    touch "$run/.state.safetensors.tmp-1-1"
+    local before
+    before=$(look_at "$run")
+    "$CUPEL" train --resume "$run" --epochs 4 --dry-run --replan --quiet
+    [ "$(look_at "$run")" = "$before" ]
+}
+
+@test "what cannot change when resuming is refused by its key, with both values" {
+    local run=$BATS_TEST_TMPDIR/edited
+    cp -r "$RUN" "$run"
+    sed -i 's/learning_rate: .*/learning_rate: 0.25/' "$run/config.yaml"
+    fails_with 5 "$CUPEL" train --resume "$run" --epochs 4
+    says "config.yaml:"
+    says "train.learning_rate is 0.25"
+    says "trained with 0.001"
+    cp "$RUN/config.yaml" "$run"
+    sed -i 's/latent: .*/latent: 6/' "$run/config.yaml"
+    fails_with 5 "$CUPEL" train --resume "$run" --epochs 4
+    says "model.latent is 6"
+    cp "$RUN/config.yaml" "$run"
+    sed -i 's/seed: .*/seed: 3/' "$run/config.yaml"
+    fails_with 5 "$CUPEL" train --resume "$run" --epochs 4
+    says "seed is 3"
+    cp "$RUN/config.yaml" "$run"
+    fails_with 2 "$CUPEL" train --resume "$run" --epochs 2
+    says "train.epochs is 2"
+    fails_with 2 "$CUPEL" train --resume "$run" --lr 0.25
+    says "--lr cannot change"
+    sed -i -e 's/checkpoint_steps: .*/checkpoint_steps: 7/' -e 's/workers: .*/workers: 2/' \
+        -e 's/epochs: .*/epochs: 4/' "$run/config.yaml"
+    "$CUPEL" train --resume "$run" --quiet
+    [ "$(wc -l <"$run/metrics.jsonl")" -eq 4 ]
+}
+
 @test "an existing run is refused, and replaced by --force" {
     fails_with 2 tiny "$RUN"
     says "--resume"
@@ -222,14 +330,34 @@ signal_test() { # NAME CODE
 @test "a plan of other threads is refused by name, and --replan goes on" {
     local run=$BATS_TEST_TMPDIR/plan
     cp -r "$RUN" "$run"
-    fails_with 5 "$CUPEL" train --resume "$run" --epochs 4 --threads 2
-    says "threads"
+    if grep -q '"kernel": "onednn' "$run/plan.json"; then
+        fails_with 5 "$CUPEL" train --resume "$run" --epochs 4 --threads 2
+        says "threads"
+        says "--replan"
+    fi
     sed -i 's/"instruction_set": "[^"]*"/"instruction_set": "abacus"/' "$run/plan.json"
     fails_with 5 "$CUPEL" train --resume "$run" --epochs 4
     says "instruction_set"
     says "abacus"
     "$CUPEL" train --resume "$run" --epochs 4 --replan --quiet
     [ "$(wc -l <"$run/metrics.jsonl")" -eq 4 ]
+}
+
+@test "after --replan a plain --resume goes on, however soon the kill came" {
+    local run=$BATS_TEST_TMPDIR/replan
+    cp -r "$RUN" "$run"
+    sed -i 's/"instruction_set": "[^"]*"/"instruction_set": "abacus"/' "$run/plan.json"
+    # Other kernels than the run's; all epochs are done, so nothing but the resuming happens.
+    CUPEL_DISABLE=onednn "$CUPEL" train --resume "$run" --replan --quiet
+    CUPEL_DISABLE=onednn "$CUPEL" train --resume "$run" --epochs 4 --quiet
+}
+
+@test "without oneDNN a run goes on with other threads" {
+    export CUPEL_DISABLE=onednn
+    tiny "$BATS_TEST_TMPDIR/one" --epochs 2
+    "$CUPEL" train --resume "$BATS_TEST_TMPDIR/one" --threads 2 --epochs 3 --quiet
+    tiny "$BATS_TEST_TMPDIR/three"
+    same_run "$BATS_TEST_TMPDIR/one" "$BATS_TEST_TMPDIR/three"
 }
 
 @test "bad recipes: exit code 3, the key and the nearest one named" {

@@ -20,15 +20,17 @@ CUPEL_API CUPEL_CHECKED cupel_status cupel_plan_create(cupel_plan **out, cupel_c
                                                        int threads);
 CUPEL_API void cupel_plan_destroy(cupel_plan *plan);
 CUPEL_API const char *cupel_plan_error(const cupel_plan *plan);
-/* Reads plan.json text. MISMATCH, naming the field and both values, when instruction set, kernel
- * library or threads differ from this process's; with replan the old choices are dropped
- * instead. */
+/* Reads plan.json text. MISMATCH, naming the field and both values, when instruction set or kernel
+ * library differ from this process's, or the threads where bits depend on them; with replan the
+ * old choices are dropped instead. */
 CUPEL_API CUPEL_CHECKED cupel_status cupel_plan_parse(cupel_plan *plan, const char *json,
                                                       size_t size, bool replan);
 /* plan.json text (sorted keys, one choice a line); the caller frees it with
  * cupel_plan_text_free(). */
 CUPEL_API CUPEL_CHECKED cupel_status cupel_plan_format(cupel_plan *plan, char **out);
 CUPEL_API void cupel_plan_text_free(char *text);
+/* Whether a chosen kernel's bits may change with the number of threads. */
+CUPEL_API bool cupel_plan_depends_on_threads(const cupel_plan *plan);
 CUPEL_API uint64_t cupel_plan_hash(const cupel_plan *plan);
 
 #ifdef __cplusplus

@@ -88,6 +88,13 @@ cupel_status plan_record(cupel_plan *plan, uint64_t key, const char *program, co
     return CUPEL_STATUS_OK;
 }
 
+bool cupel_plan_depends_on_threads(const cupel_plan *plan) {
+    for (size_t i = 0; i < plan->count; i++)
+        if (plan->choices[i].variable_bits)
+            return true;
+    return false;
+}
+
 /* The choices alone, in any order: kernels whose bits depend on the number of threads bring it
  * in. */
 uint64_t cupel_plan_hash(const cupel_plan *plan) {

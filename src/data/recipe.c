@@ -375,6 +375,10 @@ cupel_status cupel_recipe_get_int(cupel_recipe *recipe, const char *key, int64_t
     return CUPEL_STATUS_OK;
 }
 
+int64_t recipe_whole(const cupel_recipe *recipe, const char *key) {
+    return recipe->values[cupel_recipe_key_find(key) - cupel_recipe_key_at(0)].whole;
+}
+
 cupel_status cupel_recipe_get_float(cupel_recipe *recipe, const char *key, double *out) {
     *out = 0;
     const struct recipe_value *const value = find(recipe, key, CUPEL_RECIPE_FLOAT);
@@ -494,6 +498,10 @@ static bool append_value(struct json_text *out, const cupel_recipe_key *key,
     return fine && json_append(out, "]");
 }
 
+bool recipe_append_value(struct json_text *out, const cupel_recipe *recipe, size_t index) {
+    return append_value(out, cupel_recipe_key_at(index), &recipe->values[index]);
+}
+
 static bool append_all(struct json_text *out, const cupel_recipe *recipe) {
     const char *section = "";
     size_t section_length = 0;
@@ -511,7 +519,7 @@ static bool append_all(struct json_text *out, const cupel_recipe *recipe) {
         }
         fine = fine && (dot == NULL || json_append(out, "  ")) &&
                json_append(out, dot != NULL ? dot + 1 : key->key) && json_append(out, ": ") &&
-               append_value(out, key, &recipe->values[i]) && json_append(out, "\n");
+               recipe_append_value(out, recipe, i) && json_append(out, "\n");
     }
     return fine;
 }

@@ -6,6 +6,7 @@
 #define CUPEL_DATA_RECIPE_INTERNAL_H
 
 #include "base/error.h"
+#include "base/json.h"
 #include "cupel/recipe.h"
 
 enum { RECIPE_MAX_LIST = 1024, RECIPE_MAX_STRING = 4096 };
@@ -37,6 +38,10 @@ struct recipe_scalar {
 cupel_status recipe_assign(cupel_recipe *recipe, const char *key,
                            const struct recipe_scalar *scalars, size_t count, bool is_list,
                            const char *place);
+/* The value of the key at `index` of the schema, as it would be written. false: no memory. */
+bool recipe_append_value(struct json_text *out, const cupel_recipe *recipe, size_t index);
+/* The value of a key that is known to be INT. */
+int64_t recipe_whole(const cupel_recipe *recipe, const char *key);
 /* The known key nearest to `key`, and whether `key` names a section. */
 const char *recipe_nearest_key(const char *key);
 bool recipe_is_section(const char *key);

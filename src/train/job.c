@@ -20,7 +20,9 @@
 #include "graph/context_internal.h"
 #include "train/environment.h"
 #include "train/network.h"
+#include "train/resume_check.h"
 #include "train/run_folder.h"
+#include "train/weights.h"
 
 struct cupel_job {
     cupel_context *context;
@@ -31,6 +33,7 @@ struct cupel_job {
     struct run_folder folder;
     char *path; /* of the folder, also in a dry run */
     bool dry_run;
+    bool replanned; /* the state is of other kernels */
     cupel_progress_function progress;
     void *user;
     int64_t checkpoint_steps;
@@ -49,17 +52,21 @@ static double now(void) {
 }
 
 /* A line for log.txt and the context's log; a failure to write it is not the job's. */
-static void note(cupel_job *job, const char *sentence) {
+static void say(cupel_job *job, const char *level, const char *sentence) {
     char line[1024], when[32] = "";
     const time_t seconds = time(NULL);
     struct tm utc;
     struct cupel_error ignored = {0};
-    log_line(&job->context->log, "info", "%s", sentence);
+    log_line(&job->context->log, level, "%s", sentence);
     if (job->dry_run || job->folder.path == NULL || gmtime_r(&seconds, &utc) == NULL)
         return;
     strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &utc);
     snprintf(line, sizeof line, "%s %s\n", when, sentence);
     (void)run_folder_append(&job->folder, RUN_LOG, line, NULL, &ignored);
+}
+
+static void note(cupel_job *job, const char *sentence) {
+    say(job, "info", sentence);
 }
 
 /* Passes a failure on with the sentence of the object it happened to. */
@@ -226,7 +233,7 @@ static cupel_status read_plan(cupel_job *job, const char *path, bool replan) {
     if (status == CUPEL_STATUS_OK)
         return status;
     return cupel_fail(&job->error, status, "%s: %s%s", path, cupel_plan_error(job->plan),
-                      status == CUPEL_STATUS_MISMATCH ? " (--replan)" : "");
+                      status == CUPEL_STATUS_MISMATCH ? " (with --replan)" : "");
 }
 
 static cupel_status make_plan(cupel_job *job, const cupel_job_options *options, bool resume) {
@@ -270,12 +277,16 @@ static cupel_status make_trainer(cupel_job *job, const cupel_job_options *option
                   cupel_context_error(job->context));
 }
 
-static cupel_status open_new(cupel_job *job, const cupel_job_options *options) {
+static cupel_status choose(cupel_job *job, const cupel_job_options *options) {
     const char *name = "run";
     CUPEL_TRY(passed(job, cupel_recipe_get_string(job->recipe, "name", &name),
                      cupel_recipe_error(job->recipe)));
-    CUPEL_TRY(run_folder_choose(&job->path, options->folder, name, &job->error));
-    if (!options->force && run_folder_is_run(job->path))
+    cupel_free(job->path);
+    return run_folder_choose(&job->path, options->folder, name, &job->error);
+}
+
+static cupel_status refuse_other(cupel_job *job, bool force) {
+    if (!force && run_folder_is_run(job->path))
         return cupel_fail(&job->error, CUPEL_STATUS_INVALID_ARGUMENT,
                           "%s holds a run already: go on with it by --resume %s, replace it by "
                           "--force, or choose another folder by --out",
@@ -283,15 +294,34 @@ static cupel_status open_new(cupel_job *job, const cupel_job_options *options) {
     return CUPEL_STATUS_OK;
 }
 
+/* Takes the folder. Under the lock it is looked at again: since it was chosen, another process may
+ * have begun a run there, or finished one. A name that nobody asked for gives way to the next. */
+static cupel_status claim(cupel_job *job, const cupel_job_options *options) {
+    const bool named = options->folder != NULL;
+    for (;;) {
+        cupel_status status =
+            run_folder_open(&job->folder, job->path, RUN_FOLDER_MAKE, &job->error);
+        if (status == CUPEL_STATUS_OK)
+            status = refuse_other(job, named && options->force);
+        if (status == CUPEL_STATUS_OK)
+            return run_folder_clear(&job->folder, &job->error);
+        if (named || (status != CUPEL_STATUS_BUSY && status != CUPEL_STATUS_INVALID_ARGUMENT))
+            return status;
+        run_folder_close(&job->folder);
+        cupel_error_clear(&job->error);
+        CUPEL_TRY(choose(job, options));
+    }
+}
+
 static cupel_status start(cupel_job *job, cupel_recipe *recipe, const cupel_job_options *options) {
     CUPEL_TRY(own_recipe(job, recipe));
-    CUPEL_TRY(open_new(job, options));
+    CUPEL_TRY(choose(job, options));
+    CUPEL_TRY(refuse_other(job, options->force));
     CUPEL_TRY(make_trainer(job, options, options->data, false));
     if (job->dry_run)
         return CUPEL_STATUS_OK;
     /* Everything that could be wrong with the recipe and the data has been found by now. */
-    CUPEL_TRY(run_folder_open(&job->folder, job->path, true, &job->error));
-    CUPEL_TRY(run_folder_clear(&job->folder, &job->error));
+    CUPEL_TRY(claim(job, options));
     CUPEL_TRY(write_config(job));
     CUPEL_TRY(write_environment(job));
     CUPEL_TRY(write_plan(job));
@@ -333,24 +363,72 @@ cupel_status cupel_job_create(cupel_job **out, cupel_context *context, cupel_rec
 
 /* --- resuming --- */
 
-static cupel_status set_whole(cupel_job *job, const char *key, int64_t value) {
+static cupel_status set_whole(cupel_job *job, const char *key, int64_t value, const char *origin) {
     char text[32];
     if (value == 0)
         return CUPEL_STATUS_OK;
     snprintf(text, sizeof text, "%lld", (long long)value);
-    return passed(job, cupel_recipe_set_value(job->recipe, key, text, "--resume"),
+    return passed(job, cupel_recipe_set_value(job->recipe, key, text, origin),
                   cupel_recipe_error(job->recipe));
 }
 
-static cupel_status read_config(cupel_job *job, const cupel_job_options *options) {
+/* A run that was killed before its first state has none: *out is NULL. */
+static cupel_status read_state(cupel_job *job, cupel_tensors **out) {
     char *path;
-    CUPEL_TRY(file_path(job, RUN_CONFIG, &path));
-    const cupel_status status = cupel_recipe_read(&job->recipe, path);
+    *out = NULL;
+    CUPEL_TRY(file_path(job, RUN_STATE, &path));
+    cupel_status status = CUPEL_STATUS_OK;
+    if (file_exists(path))
+        status = cupel_tensors_read(out, path);
     cupel_free(path);
-    CUPEL_TRY(passed(job, status, job->recipe == NULL ? NULL : cupel_recipe_error(job->recipe)));
-    CUPEL_TRY(set_whole(job, "threads", options->threads));
-    CUPEL_TRY(set_whole(job, "workers", options->workers));
-    return set_whole(job, "train.epochs", options->epochs);
+    return passed(job, status, *out == NULL ? NULL : cupel_tensors_error(*out));
+}
+
+/* The recipe that the state carries; it has the threads where bits depend on them. */
+static cupel_status recipe_of_state(cupel_job *job, const cupel_tensors *state,
+                                    cupel_recipe **out) {
+    char *path;
+    CUPEL_TRY(file_path(job, RUN_STATE, &path));
+    cupel_status status = weights_read_recipe(out, state, path, &job->error);
+    const char *const threads = cupel_tensors_metadata(state, "cupel.threads");
+    if (status == CUPEL_STATUS_OK && threads != NULL)
+        status = passed(job, cupel_recipe_set_value(*out, "threads", threads, path),
+                        cupel_recipe_error(*out));
+    cupel_free(path);
+    return status;
+}
+
+/* config.yaml, or without it the recipe of the state (may be NULL). */
+static cupel_status read_config(cupel_job *job, const cupel_job_options *options,
+                                const cupel_tensors *state) {
+    char *path;
+    cupel_recipe *done = NULL;
+    CUPEL_TRY(file_path(job, RUN_CONFIG, &path));
+    cupel_status status = CUPEL_STATUS_OK;
+    const bool own = file_exists(path);
+    if (own) {
+        status = cupel_recipe_read(&job->recipe, path);
+        status = passed(job, status, job->recipe == NULL ? NULL : cupel_recipe_error(job->recipe));
+    } else if (state == NULL) {
+        status = cupel_fail(&job->error, CUPEL_STATUS_IO,
+                            "%s has neither %s nor %s, so there is nothing to resume: start again "
+                            "with --force",
+                            job->path, RUN_CONFIG, RUN_STATE);
+    } else {
+        status = recipe_of_state(job, state, &job->recipe);
+    }
+    cupel_free(path);
+    CUPEL_TRY(status);
+    CUPEL_TRY(set_whole(job, "threads", options->threads, "--threads"));
+    CUPEL_TRY(set_whole(job, "workers", options->workers, "--workers"));
+    CUPEL_TRY(set_whole(job, "train.epochs", options->epochs, "--epochs"));
+    if (state == NULL)
+        return CUPEL_STATUS_OK;
+    status = recipe_of_state(job, state, &done);
+    if (status == CUPEL_STATUS_OK)
+        status = resume_check(job->recipe, done, state, &job->error);
+    cupel_recipe_destroy(done);
+    return status;
 }
 
 /* The kernels of the state differ where the plan was made anew: say so, and go on. */
@@ -365,12 +443,28 @@ static cupel_status accept_replan(cupel_job *job, cupel_tensors *state) {
              "planned anew after step %.24s: from here the bits differ from an uninterrupted run",
              step == NULL ? "?" : step);
     note(job, sentence);
+    job->replanned = true;
     return passed(job, cupel_tensors_set_metadata(state, "cupel.plan", hash),
                   cupel_tensors_error(state));
 }
 
+/* What a kill left beyond the state is cut; what is missing stays missing. */
+static cupel_status adopt_metrics(cupel_job *job, uint64_t bytes) {
+    uint64_t there;
+    CUPEL_TRY(run_folder_size(&job->folder, RUN_METRICS, &there, &job->error));
+    if (there < bytes)
+        say(job, "warning",
+            there == 0 ? "metrics.jsonl is missing: it begins anew with the next epoch"
+                       : "metrics.jsonl is shorter than the state says: epochs are missing in it");
+    job->metrics_bytes = there < bytes ? there : bytes;
+    return job->dry_run ? CUPEL_STATUS_OK
+                        : run_folder_cut(&job->folder, RUN_METRICS, bytes, &job->error);
+}
+
 static cupel_status adopt_state(cupel_job *job, cupel_tensors *state, bool replan) {
     uint64_t bytes = 0;
+    if (state == NULL)
+        return adopt_metrics(job, 0);
     const char *const text = cupel_tensors_metadata(state, "cupel.metrics_bytes");
     if (text == NULL || !number_parse_u64(text, &bytes))
         return cupel_fail(&job->error, CUPEL_STATUS_BAD_DATA,
@@ -381,27 +475,34 @@ static cupel_status adopt_state(cupel_job *job, cupel_tensors *state, bool repla
         CUPEL_TRY(accept_replan(job, state));
     CUPEL_TRY(
         passed(job, cupel_trainer_import(job->trainer, state), cupel_trainer_error(job->trainer)));
-    job->metrics_bytes = bytes;
-    return run_folder_cut(&job->folder, RUN_METRICS, bytes, &job->error);
+    return adopt_metrics(job, bytes);
 }
 
-/* A run that was killed before its first state begins again. */
-static cupel_status read_state(cupel_job *job, bool replan) {
-    char *path;
-    CUPEL_TRY(file_path(job, RUN_STATE, &path));
-    cupel_tensors *state = NULL;
-    cupel_status status = CUPEL_STATUS_OK;
-    if (file_exists(path)) {
-        status = cupel_tensors_read(&state, path);
-        status = passed(job, status, state == NULL ? NULL : cupel_tensors_error(state));
-        if (status == CUPEL_STATUS_OK)
-            status = adopt_state(job, state, replan);
-    } else {
-        status = run_folder_cut(&job->folder, RUN_METRICS, 0, &job->error);
-    }
-    cupel_tensors_destroy(state);
-    cupel_free(path);
-    return status;
+static cupel_status load(cupel_job *job, const cupel_job_options *options, cupel_tensors *state) {
+    CUPEL_TRY(read_config(job, options, state));
+    char *data = NULL;
+    if (options->data == NULL)
+        CUPEL_TRY(environment_read_data(&data, job->path, &job->error));
+    const cupel_status status =
+        make_trainer(job, options, options->data != NULL ? options->data : data, true);
+    cupel_free(data);
+    CUPEL_TRY(status);
+    return adopt_state(job, state, options->replan);
+}
+
+/* A new plan is accepted with the state that says so, which comes last. */
+static cupel_status write_resumed(cupel_job *job) {
+    CUPEL_TRY(write_config(job));
+    CUPEL_TRY(write_environment(job));
+    CUPEL_TRY(write_plan(job));
+    if (job->replanned)
+        CUPEL_TRY(save_state(job));
+    const cupel_trainer_info info = cupel_trainer_get_info(job->trainer);
+    char sentence[128];
+    snprintf(sentence, sizeof sentence, "resumed at step %llu (epoch %lld, batch %lld)",
+             (unsigned long long)info.step, (long long)info.epoch + 1, (long long)info.batch + 1);
+    note(job, sentence);
+    return CUPEL_STATUS_OK;
 }
 
 static cupel_status go_on(cupel_job *job, const char *folder, const cupel_job_options *options) {
@@ -409,25 +510,15 @@ static cupel_status go_on(cupel_job *job, const char *folder, const cupel_job_op
     if (!run_folder_is_run(folder))
         return cupel_fail(&job->error, CUPEL_STATUS_IO,
                           "%s holds no run: give the folder that cupel train printed", folder);
-    CUPEL_TRY(run_folder_open(&job->folder, folder, false, &job->error));
-    CUPEL_TRY(read_config(job, options));
-    char *data = NULL;
-    if (options->data == NULL)
-        CUPEL_TRY(environment_read_data(&data, folder, &job->error));
-    const cupel_status status =
-        make_trainer(job, options, options->data != NULL ? options->data : data, true);
-    cupel_free(data);
+    CUPEL_TRY(run_folder_open(&job->folder, folder,
+                              job->dry_run ? RUN_FOLDER_LOOK : RUN_FOLDER_GO_ON, &job->error));
+    cupel_tensors *state;
+    cupel_status status = read_state(job, &state);
+    if (status == CUPEL_STATUS_OK)
+        status = load(job, options, state);
+    cupel_tensors_destroy(state);
     CUPEL_TRY(status);
-    CUPEL_TRY(read_state(job, options->replan));
-    CUPEL_TRY(write_config(job));
-    CUPEL_TRY(write_environment(job));
-    CUPEL_TRY(write_plan(job));
-    const cupel_trainer_info info = cupel_trainer_get_info(job->trainer);
-    char sentence[128];
-    snprintf(sentence, sizeof sentence, "resumed at step %llu (epoch %lld, batch %lld)",
-             (unsigned long long)info.step, (long long)info.epoch + 1, (long long)info.batch + 1);
-    note(job, sentence);
-    return CUPEL_STATUS_OK;
+    return job->dry_run ? CUPEL_STATUS_OK : write_resumed(job);
 }
 
 cupel_status cupel_job_resume(cupel_job **out, cupel_context *context, const char *folder,

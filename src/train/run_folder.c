@@ -26,6 +26,12 @@ static cupel_status fail_errno(struct cupel_error *error, const char *verb, cons
     return cupel_fail(error, CUPEL_STATUS_IO, "cannot %s %s: %s", verb, path, strerror(errno));
 }
 
+static cupel_status fail_file(struct cupel_error *error, const char *verb,
+                              const struct run_folder *folder, const char *name) {
+    return cupel_fail(error, CUPEL_STATUS_IO, "cannot %s %s/%s: %s", verb, folder->path, name,
+                      strerror(errno));
+}
+
 cupel_status run_folder_choose(char **out, const char *wanted, const char *name,
                                struct cupel_error *error) {
     const size_t size = strlen(wanted != NULL ? wanted : name) + 32;
@@ -55,10 +61,10 @@ static void remove_leftovers(const struct run_folder *folder) {
         closedir(listing);
 }
 
-cupel_status run_folder_open(struct run_folder *folder, const char *path, bool make,
+cupel_status run_folder_open(struct run_folder *folder, const char *path, enum run_folder_use use,
                              struct cupel_error *error) {
     *folder = (struct run_folder){.lock = -1};
-    if (make)
+    if (use == RUN_FOLDER_MAKE)
         CUPEL_TRY(file_make_folder(path, error));
     folder->path = cupel_strdup(path);
     if (folder->path == NULL)
@@ -74,7 +80,8 @@ cupel_status run_folder_open(struct run_folder *folder, const char *path, bool m
                               path);
         return fail_errno(error, "lock", path);
     }
-    remove_leftovers(folder);
+    if (use != RUN_FOLDER_LOOK)
+        remove_leftovers(folder);
     return CUPEL_STATUS_OK;
 }
 
@@ -106,20 +113,20 @@ char *run_folder_file(const struct run_folder *folder, const char *name) {
     return file_join(folder->path, name);
 }
 
-static cupel_status write_all(int descriptor, const char *text, const char *name,
-                              struct cupel_error *error) {
+static cupel_status write_all(const struct run_folder *folder, int descriptor, const char *text,
+                              const char *name, struct cupel_error *error) {
     size_t left = strlen(text);
     while (left > 0) {
         const ssize_t put = write(descriptor, text, left);
         if (put < 0 && errno == EINTR)
             continue;
         if (put < 0)
-            return fail_errno(error, "append to", name);
+            return fail_file(error, "append to", folder, name);
         text += put;
         left -= (size_t)put;
     }
     if (fsync(descriptor) != 0 && errno != EINVAL && errno != ENOTSUP)
-        return fail_errno(error, "sync", name);
+        return fail_file(error, "sync", folder, name);
     return CUPEL_STATUS_OK;
 }
 
@@ -128,30 +135,40 @@ cupel_status run_folder_append(const struct run_folder *folder, const char *name
     const int descriptor =
         openat(folder->lock, name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     if (descriptor < 0)
-        return fail_errno(error, "open", name);
-    cupel_status status = write_all(descriptor, text, name, error);
+        return fail_file(error, "open", folder, name);
+    cupel_status status = write_all(folder, descriptor, text, name, error);
     struct stat info;
     if (status == CUPEL_STATUS_OK && size != NULL) {
         if (fstat(descriptor, &info) == 0)
             *size = (uint64_t)info.st_size;
         else
-            status = fail_errno(error, "look at", name);
+            status = fail_file(error, "look at", folder, name);
     }
     close(descriptor);
     return status;
+}
+
+cupel_status run_folder_size(const struct run_folder *folder, const char *name, uint64_t *size,
+                             struct cupel_error *error) {
+    struct stat info;
+    *size = 0;
+    if (fstatat(folder->lock, name, &info, 0) != 0)
+        return errno == ENOENT ? CUPEL_STATUS_OK : fail_file(error, "look at", folder, name);
+    *size = (uint64_t)info.st_size;
+    return CUPEL_STATUS_OK;
 }
 
 cupel_status run_folder_cut(const struct run_folder *folder, const char *name, uint64_t size,
                             struct cupel_error *error) {
     const int descriptor = openat(folder->lock, name, O_WRONLY | O_CLOEXEC);
     if (descriptor < 0)
-        return errno == ENOENT ? CUPEL_STATUS_OK : fail_errno(error, "open", name);
+        return errno == ENOENT ? CUPEL_STATUS_OK : fail_file(error, "open", folder, name);
     struct stat info;
     cupel_status status = CUPEL_STATUS_OK;
     if (fstat(descriptor, &info) != 0)
-        status = fail_errno(error, "look at", name);
+        status = fail_file(error, "look at", folder, name);
     else if ((uint64_t)info.st_size > size && ftruncate(descriptor, (off_t)size) != 0)
-        status = fail_errno(error, "cut", name);
+        status = fail_file(error, "cut", folder, name);
     close(descriptor);
     return status;
 }

@@ -24,9 +24,14 @@ struct run_folder {
 /* The path of a new run: `wanted`, or with NULL runs/NAME-N, the first that is free. */
 cupel_status run_folder_choose(char **out, const char *wanted, const char *name,
                                struct cupel_error *error);
-/* Opens (making it first where asked) and locks the folder, and removes what an interrupted write
- * left behind. BUSY when another process holds it. */
-cupel_status run_folder_open(struct run_folder *folder, const char *path, bool make,
+enum run_folder_use {
+    RUN_FOLDER_LOOK,  /* changes nothing */
+    RUN_FOLDER_GO_ON, /* removes what an interrupted write left behind */
+    RUN_FOLDER_MAKE   /* the same, and makes the folder where there is none */
+};
+
+/* Opens and locks the folder. BUSY when another process holds it. */
+cupel_status run_folder_open(struct run_folder *folder, const char *path, enum run_folder_use use,
                              struct cupel_error *error);
 void run_folder_close(struct run_folder *folder);
 /* Whether the folder holds a run. */
@@ -38,6 +43,9 @@ char *run_folder_file(const struct run_folder *folder, const char *name);
 /* Appends bytes to a file and syncs it. *size (may be NULL): of the file afterwards. */
 cupel_status run_folder_append(const struct run_folder *folder, const char *name, const char *text,
                                uint64_t *size, struct cupel_error *error);
+/* *size: of a file, 0 where there is none. */
+cupel_status run_folder_size(const struct run_folder *folder, const char *name, uint64_t *size,
+                             struct cupel_error *error);
 /* Cuts a file that is longer than `size`; a missing or shorter one is left alone. */
 cupel_status run_folder_cut(const struct run_folder *folder, const char *name, uint64_t size,
                             struct cupel_error *error);

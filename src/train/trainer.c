@@ -412,7 +412,7 @@ static cupel_status set_hash(cupel_tensors *tensors, const char *key, uint64_t v
 
 static cupel_status describe_state(cupel_trainer *trainer, cupel_tensors *state) {
     char number[NUMBER_TEXT_SIZE];
-    CUPEL_TRY(cupel_tensors_set_metadata(state, "cupel.format", "cupel-1"));
+    CUPEL_TRY(cupel_tensors_set_metadata(state, "cupel.format", weights_format));
     CUPEL_TRY(cupel_tensors_set_metadata(state, "cupel.recipe", trainer->recipe_text));
     CUPEL_TRY(set_whole(state, "cupel.epoch", (uint64_t)trainer->epoch));
     CUPEL_TRY(set_whole(state, "cupel.batch", (uint64_t)trainer->batch));
@@ -420,6 +420,8 @@ static cupel_status describe_state(cupel_trainer *trainer, cupel_tensors *state)
     CUPEL_TRY(set_hash(state, "cupel.data", trainer->data_hash));
     if (trainer->plan != NULL)
         CUPEL_TRY(set_hash(state, "cupel.plan", cupel_plan_hash(trainer->plan)));
+    if (trainer->plan != NULL && cupel_plan_depends_on_threads(trainer->plan))
+        CUPEL_TRY(set_whole(state, "cupel.threads", (uint64_t)trainer->network.threads));
     if (isfinite(trainer->best))
         CUPEL_TRY(cupel_tensors_set_metadata(state, "cupel.best",
                                              number_format_f64(number, trainer->best)));
@@ -492,8 +494,10 @@ cupel_status cupel_trainer_import(cupel_trainer *trainer, const cupel_tensors *s
                          "these are other training images, or another order; give the folder the "
                          "run was trained on"));
     if (trainer->plan != NULL)
-        CUPEL_TRY(match_hash(trainer, state, "cupel.plan", cupel_plan_hash(trainer->plan),
-                             "other kernels were chosen, so the bits would differ"));
+        CUPEL_TRY(match_hash(
+            trainer, state, "cupel.plan", cupel_plan_hash(trainer->plan),
+            "other kernels or threads were chosen, so the bits would differ: go on with the "
+            "run's plan.json and --threads, or accept that with --replan"));
     const cupel_status status = cupel_parameters_import(trainer->parameters, state, "", false);
     if (status != CUPEL_STATUS_OK)
         return cupel_fail(&trainer->error, status, "%s",

@@ -11,7 +11,7 @@
 #include "base/memory.h"
 #include "base/number.h"
 
-static const char format_name[] = "cupel-1";
+const char weights_format[] = "cupel-1";
 
 cupel_status weights_recipe_text(cupel_recipe *recipe, char **out, struct cupel_error *error) {
     static const char *const neutral[][2] = {{"name", "run"}, {"threads", "0"}, {"workers", "1"}};
@@ -86,7 +86,7 @@ cupel_status weights_describe(cupel_tensors *weights, const char *recipe_text,
         !rule_text(&rule, facts, network) || !json_append_i64(&epoch, facts->epoch))
         goto done;
     CUPEL_TRY_DONE(cupel_tensors_set_metadata(weights, "format", "pt"));
-    CUPEL_TRY_DONE(cupel_tensors_set_metadata(weights, "cupel.format", format_name));
+    CUPEL_TRY_DONE(cupel_tensors_set_metadata(weights, "cupel.format", weights_format));
     CUPEL_TRY_DONE(cupel_tensors_set_metadata(weights, "cupel.recipe", recipe_text));
     CUPEL_TRY_DONE(cupel_tensors_set_metadata(weights, "cupel.preprocessing", preprocessing.bytes));
     CUPEL_TRY_DONE(cupel_tensors_set_metadata(weights, "cupel.classes", classes.bytes));
@@ -115,11 +115,11 @@ cupel_status weights_read_recipe(cupel_recipe **out, const cupel_tensors *tensor
                           "%s: its metadata has no recipe, so the network is unknown: give a file "
                           "that cupel train wrote",
                           path);
-    if (strcmp(format, format_name) != 0)
+    if (strcmp(format, weights_format) != 0)
         return cupel_fail(error, CUPEL_STATUS_BAD_DATA,
                           "%s: its format is \"%.40s\" and this version reads \"%s\": use the "
                           "version that wrote it",
-                          path, format, format_name);
+                          path, format, weights_format);
     const cupel_status status = cupel_recipe_parse(out, text, strlen(text), path);
     if (status == CUPEL_STATUS_OK)
         return status;

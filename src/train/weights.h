@@ -11,6 +11,9 @@
 #include "cupel/tensor.h"
 #include "train/network.h"
 
+/* What "cupel.format" says in the metadata of weights and states. */
+extern const char weights_format[];
+
 /* The recipe as files keep it: without the keys that do not change results (name, threads,
  * workers), so that files are the same whatever these were. The caller frees *out (cupel_free). */
 cupel_status weights_recipe_text(cupel_recipe *recipe, char **out, struct cupel_error *error);
