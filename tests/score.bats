@@ -111,6 +111,75 @@ alone_as_among_others() {
     [ "${lines[1]#*.png,}" = "${lines[3]#*.png,}" ]
 }
 
+@test "a PNG is known by its ending, whatever its case and folder" {
+    cd "$BATS_TEST_TMPDIR"
+    cp "$CUPEL_SOURCE_DIR/tests/support/sneaker.png" X.PNG
+    run --separate-stderr "$CUPEL" score "$RUN" ./X.PNG
+    [ "$status" -eq 0 ]
+    case ${lines[1]} in "./X.PNG,,"*) ;; *) false ;; esac
+}
+
+@test "every name of an IDX file that train knows" {
+    "$CUPEL" score "$RUN" "$SAMPLE" | numbers >"$BATS_TEST_TMPDIR/want"
+    local stem form
+    for stem in t10k test; do
+        for form in -idx .idx; do
+            local folder=$BATS_TEST_TMPDIR/$stem$form
+            mkdir "$folder"
+            cp "$SAMPLE/t10k-images-idx3-ubyte.gz" "$folder/$stem-images${form}3-ubyte.gz"
+            zcat "$SAMPLE/t10k-labels-idx1-ubyte.gz" >"$folder/$stem-labels${form}1-ubyte"
+            "$CUPEL" score "$RUN" "$folder" | numbers | cmp - "$BATS_TEST_TMPDIR/want"
+            "$CUPEL" score "$RUN" "$folder/$stem-images${form}3-ubyte.gz" | numbers |
+                cmp - "$BATS_TEST_TMPDIR/want"
+        done
+    done
+}
+
+@test "--out through a link, into a pipe, a device, and stdout itself" {
+    cd "$BATS_TEST_TMPDIR"
+    "$CUPEL" score "$RUN" "$IMAGES/all-images-idx3-ubyte" >want
+    echo old >target
+    ln -s target link
+    mkfifo pipe
+    cat pipe >piped &
+    local reader=$!
+    "$CUPEL" score "$RUN" "$IMAGES/all-images-idx3-ubyte" --out pipe
+    wait "$reader"
+    cmp piped want
+    [ -p pipe ]
+    "$CUPEL" score "$RUN" "$IMAGES/all-images-idx3-ubyte" --out link
+    [ -L link ]
+    cmp target want
+    "$CUPEL" score "$RUN" "$IMAGES/all-images-idx3-ubyte" --out /dev/null
+    [ -c /dev/null ]
+    echo kept >both
+    "$CUPEL" score "$RUN" "$IMAGES/all-images-idx3-ubyte" --out /dev/stdout >>both
+    [ "$(head -n 1 both)" = kept ]
+    tail -n +2 both | cmp - want
+    fails_with 2 "$CUPEL" score "$RUN" "$IMAGES/all-images-idx3-ubyte" --out a --sheet a
+    fails_with 2 "$CUPEL" score "$RUN" "$IMAGES/all-images-idx3-ubyte" --out target --sheet link
+    cmp target want
+}
+
+@test "a signal leaves no temporary file" {
+    mkdir "$BATS_TEST_TMPDIR/out"
+    "$CUPEL" score "$RUN" "$SAMPLE" --samples 1000 --out "$BATS_TEST_TMPDIR/out/scores.csv" &
+    local scoring=$!
+    sleep 0.5
+    kill -TERM "$scoring"
+    run wait "$scoring"
+    [ -z "$(ls -A "$BATS_TEST_TMPDIR/out")" ]
+}
+
+@test "images of another size: the file, its size, and the network's" {
+    printf 'x' >"$BATS_TEST_TMPDIR/pixel"
+    printf '\0\0\010\003\0\0\0\001\0\0\0\001\0\0\0\001' |
+        cat - "$BATS_TEST_TMPDIR/pixel" >"$BATS_TEST_TMPDIR/small-images-idx3-ubyte"
+    fails_with 3 "$CUPEL" score "$RUN" "$BATS_TEST_TMPDIR/small-images-idx3-ubyte"
+    says "small-images-idx3-ubyte#0 is 1 x 1 pixels"
+    says "28 x 28"
+}
+
 @test "a German locale changes no byte" {
     "$CUPEL" score "$RUN" "$SAMPLE" >"$BATS_TEST_TMPDIR/a"
     LC_ALL=de_DE.UTF-8 "$CUPEL" score "$RUN" "$SAMPLE" >"$BATS_TEST_TMPDIR/b"
@@ -123,10 +192,32 @@ alone_as_among_others() {
     [ "$output" = "path,label,score,threshold,pred,reconstruction,kl" ]
 }
 
+@test "a score that is not finite is no score, and nobody is called normal" {
+    overflowing "$RUN/best.safetensors" "$BATS_TEST_TMPDIR/wild.safetensors"
+    run --separate-stderr "$CUPEL" score "$BATS_TEST_TMPDIR/wild.safetensors" \
+        "$IMAGES/all-images-idx3-ubyte"
+    [ "$status" -eq 0 ]
+    [ "${#lines[@]}" -eq 38 ]
+    [[ ${lines[1]} =~ ^[^,]*#0,,,[^,]*,,[^,]*,[^,]*$ ]]
+    case $output in *nan* | *inf*) false ;; esac
+    case $stderr in *"all-images-idx3-ubyte#0 has no finite score"*) ;; *) false ;; esac
+    case $stderr in *"37 images have no finite score"*) ;; *) false ;; esac
+}
+
+@test "weights that hold NaN are refused" {
+    overflowing "$RUN/best.safetensors" "$BATS_TEST_TMPDIR/nan.safetensors" 0000c07f
+    fails_with 6 "$CUPEL" score "$BATS_TEST_TMPDIR/nan.safetensors" "$SAMPLE"
+    says "nan.safetensors"
+    says "encoder."
+    fails_with 6 "$CUPEL" eval "$BATS_TEST_TMPDIR/nan.safetensors" --data "$RECIPES"
+}
+
 @test "bad input: exit codes and messages" {
     fails_with 2 "$CUPEL" score "$RUN"
     fails_with 4 "$CUPEL" score "$BATS_TEST_TMPDIR/none" "$SAMPLE"
-    fails_with 4 "$CUPEL" score "$RUN" "$BATS_TEST_TMPDIR/none"
+    run --separate-stderr "$CUPEL" score "$RUN" "$BATS_TEST_TMPDIR/none"
+    [ "$status" -eq 4 ]
+    [ -z "$output" ]
     fails_with 2 "$CUPEL" score "$RUN" "$SAMPLE" --top 0
     fails_with 2 "$CUPEL" score "$RUN" "$SAMPLE" --weights newest
     fails_with 3 "$CUPEL" score "$RUN" "$SAMPLE/README.md"

@@ -16,6 +16,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "cupel/file.h"
 
 static char root[] = "/tmp/cupel-file-XXXXXX";
 static struct cupel_error error;
@@ -459,6 +460,23 @@ static void test_join(void **state) {
     }
 }
 
+/* The public function follows links and says what is wrong. */
+static void test_public_write(void **state) {
+    (void)state;
+    char sentence[CUPEL_FILE_SENTENCE_SIZE];
+    uint8_t *bytes;
+    size_t size;
+    CHECK(symlink("linked", at("public-link")) == 0);
+    CHECK_OK(cupel_file_write(at("linked"), "old", 3, sentence));
+    CHECK_OK(cupel_file_write(at("public-link"), "new", 3, sentence));
+    CHECK_OK(file_read(at("linked"), 0, &bytes, &size, &error));
+    CHECK(size == 3 && memcmp(bytes, "new", 3) == 0);
+    cupel_free(bytes);
+    CHECK_STATUS(cupel_file_write(root, "x", 1, sentence), CUPEL_STATUS_IO);
+    CHECK_CONTAINS(sentence, root);
+    CHECK(unlink(at("public-link")) == 0 && unlink(at("linked")) == 0);
+}
+
 int main(int argc, char **argv) {
     if (mkdtemp(root) == NULL) {
         perror(root);
@@ -484,6 +502,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_relative_names),
         cmocka_unit_test(test_folders),
         cmocka_unit_test(test_join),
+        cmocka_unit_test(test_public_write),
     };
     const int failed = CHECK_MAIN(tests);
     rmdir(root);

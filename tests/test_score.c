@@ -286,6 +286,22 @@ static void test_foreign_weights_are_refused(void **state) {
     drill_folder_remove(folder);
 }
 
+/* The last value of the file becomes NaN. */
+static void test_weights_that_are_not_finite_are_refused(void **state) {
+    (void)state;
+    static const unsigned char nan_bytes[] = {0, 0, 0xc0, 0x7f};
+    char folder[64], path[128];
+    snprintf(folder, sizeof folder, "%s", drill_folder());
+    snprintf(path, sizeof path, "%s/weights.safetensors", folder);
+    write_weights(path, conv_settings, NULL, SIDE, 0);
+    FILE *const file = fopen(path, "r+b");
+    CHECK(file != NULL && fseek(file, -4, SEEK_END) == 0);
+    CHECK(fwrite(nan_bytes, 4, 1, file) == 1 && fclose(file) == 0);
+    refuse(path, CUPEL_STATUS_NOT_FINITE, "weights.safetensors");
+    refuse(path, CUPEL_STATUS_NOT_FINITE, "coder.");
+    drill_folder_remove(folder);
+}
+
 struct scoring {
     cupel_context *context;
     const char *path;
@@ -325,6 +341,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_the_formula),
         cmocka_unit_test(test_samples_padding_and_reconstructions),
         cmocka_unit_test(test_foreign_weights_are_refused),
+        cmocka_unit_test(test_weights_that_are_not_finite_are_refused),
         cmocka_unit_test(test_memory_refused),
     };
     return CHECK_MAIN(tests);

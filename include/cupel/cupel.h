@@ -7,6 +7,7 @@
 #include <cupel/baselines.h>
 #include <cupel/context.h>
 #include <cupel/dataset.h>
+#include <cupel/file.h>
 #include <cupel/graph.h>
 #include <cupel/image.h>
 #include <cupel/job.h>

@@ -45,6 +45,13 @@ CUPEL_API CUPEL_CHECKED cupel_status cupel_dataset_create(cupel_dataset **out, i
 CUPEL_API CUPEL_CHECKED cupel_status cupel_dataset_read_idx(cupel_dataset **out,
                                                             const char *images_path,
                                                             const char *labels_path);
+/* Reads an IDX file of images with the labels and class names that lie beside it under the usual
+ * names, where there are any. The errors are those of cupel_dataset_read_idx(). */
+CUPEL_API CUPEL_CHECKED cupel_status cupel_dataset_read_images(cupel_dataset **out,
+                                                               const char *images_path);
+/* Whether the folder has images of that split under one of the names that cupel_dataset_open()
+ * knows. */
+CUPEL_API bool cupel_dataset_holds(const char *folder, const char *split);
 /* Opens one split, "train" or "test", of a folder that holds a data set under the usual names
  * (train-images-idx3-ubyte, t10k-images-idx3-ubyte, ..., plain or .gz). Class names come from the
  * folder's classes.txt (one a line), or are known for folders named fashion-mnist and mnist. */

@@ -22,7 +22,8 @@ extern "C" {
 
 typedef struct cupel_scorer cupel_scorer;
 
-/* Nats, summed over the pixels and the latents of one image. */
+/* Nats, summed over the pixels and the latents of one image. Weights so large that the arithmetic
+ * overflows give scores that are not finite: they say nothing, neither "normal" nor "anomalous". */
 typedef struct cupel_score {
     double score;          /* reconstruction + kl */
     double reconstruction; /* reconstruction error */
@@ -40,14 +41,15 @@ typedef struct cupel_scorer_info {
     int64_t channels, height, width; /* what the network sees */
     int64_t pad;                     /* margin that is added to images; 0: none */
     int64_t samples;
+    int threads; /* of computation */
     bool has_threshold;
     double threshold;           /* scores above it are called anomalous */
     const char *threshold_rule; /* in words; "" without one */
 } cupel_scorer_info;
 
 /* Reads weights (best.safetensors, last.safetensors). IO, BAD_DATA, SHAPE or NAME where weights and
- * the recipe in them do not fit, MISMATCH for a plan made on another processor. The sentence of a
- * failure is on the context. */
+ * the recipe in them do not fit, NOT_FINITE where a weight is NaN or infinite, MISMATCH for a plan
+ * made on another processor. The sentence of a failure is on the context. */
 CUPEL_API CUPEL_CHECKED cupel_status cupel_scorer_create(cupel_scorer **out, cupel_context *context,
                                                          const char *weights_path,
                                                          const cupel_scorer_options *options);

@@ -15,11 +15,10 @@
 
 #include "commands.h"
 
-enum { MOST_ROWS = 16 };
-
 struct judged {
     char name[40];
     cupel_metric auroc, average_precision, fpr;
+    int64_t left_out; /* images whose score is not finite */
 };
 
 struct evaluation {
@@ -28,21 +27,36 @@ struct evaluation {
     const cupel_dataset *test;
     cupel_dataset *padded; /* as the baselines saw the training images */
     double *scores;
-    uint8_t *positive;
+    uint8_t *positive, *kept; /* of all images; of those with a finite score */
     int64_t count, positives;
     int threads;
-    struct judged rows[MOST_ROWS];
+    struct judged *rows; /* the network, the neighbours, the mean, and every PCA */
     size_t n_rows;
     bool has_confusion;
     cupel_confusion confusion;
 };
 
+/* Moves the finite scores to the front, with their labels in `kept`; returns how many they are. */
+static int64_t keep_finite(struct evaluation *evaluation) {
+    int64_t count = 0;
+    for (int64_t i = 0; i < evaluation->count; i++)
+        if (isfinite(evaluation->scores[i])) {
+            evaluation->scores[count] = evaluation->scores[i];
+            evaluation->kept[count++] = evaluation->positive[i];
+        }
+    return count;
+}
+
 static int judge(struct evaluation *evaluation, const char *name) {
     struct judged *const row = &evaluation->rows[evaluation->n_rows++];
     const double *const scores = evaluation->scores;
-    const uint8_t *const positive = evaluation->positive;
-    const int64_t count = evaluation->count;
+    const uint8_t *const positive = evaluation->kept;
+    const int64_t count = keep_finite(evaluation);
     snprintf(row->name, sizeof row->name, "%s", name);
+    row->left_out = evaluation->count - count;
+    if (row->left_out > 0)
+        complain("%s: %lld of %lld images have no finite score and are left out of its metrics",
+                 name, (long long)row->left_out, (long long)evaluation->count);
     cupel_status status = cupel_metric_auroc(&row->auroc, scores, positive, count);
     if (status == CUPEL_STATUS_OK)
         status =
@@ -66,8 +80,9 @@ static int judge_network(struct evaluation *evaluation) {
     const cupel_scorer_info info = cupel_scorer_get_info(evaluation->scorer);
     if (code == EXIT_FINE && info.has_threshold)
         evaluation->has_confusion =
-            cupel_metric_confusion(&evaluation->confusion, evaluation->scores, evaluation->positive,
-                                   evaluation->count, info.threshold) == CUPEL_STATUS_OK;
+            cupel_metric_confusion(&evaluation->confusion, evaluation->scores, evaluation->kept,
+                                   evaluation->count - evaluation->rows[0].left_out,
+                                   info.threshold) == CUPEL_STATUS_OK;
     return code;
 }
 
@@ -97,10 +112,13 @@ static int judge_all(struct evaluation *evaluation) {
     if (cupel_recipe_get_int(recipe, "eval.neighbours", &neighbours) != CUPEL_STATUS_OK ||
         cupel_recipe_get_ints(recipe, "eval.components", &components, &n) != CUPEL_STATUS_OK)
         return fail_with(CUPEL_STATUS_BUG, cupel_recipe_error(recipe));
+    evaluation->rows = calloc(n + 3, sizeof *evaluation->rows);
+    if (evaluation->rows == NULL)
+        return fail_with(CUPEL_STATUS_OUT_OF_MEMORY, NULL);
     int code = judge_network(evaluation);
     if (code == EXIT_FINE)
         code = judge_baseline(evaluation, CUPEL_BASELINE_NEIGHBOURS, neighbours);
-    for (size_t i = 0; i < n && i + 4 < MOST_ROWS && code == EXIT_FINE; i++)
+    for (size_t i = 0; i < n && code == EXIT_FINE; i++)
         code = judge_baseline(evaluation, CUPEL_BASELINE_PCA, components[i]);
     if (code == EXIT_FINE)
         code = judge_baseline(evaluation, CUPEL_BASELINE_MEAN, 1);
@@ -140,7 +158,8 @@ static void print_json(const struct evaluation *evaluation) {
     printf(", \"scorers\": [");
     for (size_t i = 0; i < evaluation->n_rows; i++) {
         const struct judged *const row = &evaluation->rows[i];
-        printf("%s{\"name\": \"%s\"", i == 0 ? "" : ", ", row->name);
+        printf("%s{\"name\": \"%s\", \"left_out\": %lld", i == 0 ? "" : ", ", row->name,
+               (long long)row->left_out);
         print_json_metric("auroc", &row->auroc, true);
         print_json_metric("average_precision", &row->average_precision, true);
         print_json_metric("fpr_at_95_tpr", &row->fpr, false);
@@ -212,10 +231,12 @@ static int open_protocol(struct evaluation *evaluation, const struct arguments *
 static int prepare(struct evaluation *evaluation) {
     const int64_t pad = cupel_scorer_get_info(evaluation->scorer).pad;
     const cupel_status status = cupel_dataset_pad(&evaluation->padded, evaluation->test, pad);
+    evaluation->threads = cupel_scorer_get_info(evaluation->scorer).threads;
     evaluation->count = cupel_dataset_get_info(evaluation->test).count;
     evaluation->scores = calloc((size_t)evaluation->count, sizeof *evaluation->scores);
     evaluation->positive = calloc((size_t)evaluation->count, sizeof *evaluation->positive);
-    if (evaluation->scores == NULL || evaluation->positive == NULL)
+    evaluation->kept = calloc((size_t)evaluation->count, sizeof *evaluation->kept);
+    if (evaluation->scores == NULL || evaluation->positive == NULL || evaluation->kept == NULL)
         return fail_with(CUPEL_STATUS_OUT_OF_MEMORY, NULL);
     for (int64_t i = 0; i < evaluation->count; i++) {
         evaluation->positive[i] = cupel_protocol_is_anomaly(
@@ -244,7 +265,7 @@ int command_eval(const struct arguments *arguments) {
     int64_t threads, samples;
     struct weights_paths paths;
     struct evaluation evaluation = {0};
-    if (!arguments_whole(arguments, OPTION_THREADS, 1, 256, 0, &threads) ||
+    if (!arguments_whole(arguments, OPTION_THREADS, 0, 256, 0, &threads) ||
         !arguments_whole(arguments, OPTION_SAMPLES, 1, 1000, 0, &samples))
         return EXIT_USAGE;
     code = find_weights(&paths, arguments->operands[0], arguments);
@@ -252,7 +273,6 @@ int command_eval(const struct arguments *arguments) {
         return code;
     const cupel_scorer_options options = {
         .threads = (int)threads, .samples = samples, .plan_file = paths.plan};
-    evaluation.threads = threads > 0 ? (int)threads : 2;
     cupel_context *const context = make_context(&code);
     if (context != NULL)
         code = fail_with(cupel_scorer_create(&evaluation.scorer, context, paths.weights, &options),
@@ -262,6 +282,8 @@ int command_eval(const struct arguments *arguments) {
     cupel_dataset_destroy(evaluation.padded);
     free(evaluation.scores);
     free(evaluation.positive);
+    free(evaluation.kept);
+    free(evaluation.rows);
     cupel_protocol_destroy(evaluation.protocol);
     (void)cupel_scorer_destroy(evaluation.scorer);
     (void)cupel_context_destroy(context);

@@ -9,19 +9,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 #include <cupel/image.h>
 
 #include "console.h"
 
-static bool ends_with(const char *text, const char *end) {
-    const size_t a = strlen(text), b = strlen(end);
-    return a >= b && strcmp(text + a - b, end) == 0;
-}
-
 static bool is_png_name(const char *name) {
-    return name[0] != '.' && (ends_with(name, ".png") || ends_with(name, ".PNG"));
+    const size_t length = strlen(name);
+    return length > 4 && strcasecmp(name + length - 4, ".png") == 0;
 }
 
 static int no_memory(void) {
@@ -76,7 +73,8 @@ static int list_folder(struct images *images, const char *path) {
         return EXIT_IO;
     }
     while (code == EXIT_FINE && (entry = readdir(listing)) != NULL)
-        if (is_png_name(entry->d_name) && !add_name(images, path, entry->d_name))
+        if (entry->d_name[0] != '.' && is_png_name(entry->d_name) &&
+            !add_name(images, path, entry->d_name))
             code = no_memory();
     closedir(listing);
     if (code == EXIT_FINE && images->n_names == 0) {
@@ -144,50 +142,6 @@ static int read_pngs(struct images *images, int64_t channels) {
     return code;
 }
 
-static bool exists(const char *path) {
-    struct stat info;
-    return stat(path, &info) == 0;
-}
-
-/* The labels that lie beside images: "...-labels-idx1-ubyte[.gz]"; NULL: none. Allocated. */
-static char *labels_beside(const char *path) {
-    static const char from[] = "-images-idx3-ubyte", to[] = "-labels-idx1-ubyte";
-    const char *place = strstr(path, from);
-    for (const char *next = place; next != NULL; next = strstr(next + 1, from))
-        place = next; /* the last one: folders may have such names too */
-    if (place == NULL)
-        return NULL;
-    char *const labels = malloc(strlen(path) + 1);
-    if (labels == NULL)
-        return NULL;
-    memcpy(labels, path, strlen(path) + 1);
-    memcpy(labels + (place - path), to, sizeof to - 1);
-    if (exists(labels))
-        return labels;
-    free(labels);
-    return NULL;
-}
-
-static int read_idx(struct images *images, const char *path) {
-    char *const labels = labels_beside(path);
-    cupel_status status = cupel_dataset_read_idx(&images->set, path, labels);
-    free(labels);
-    if (status == CUPEL_STATUS_MISMATCH) /* of images and labels */
-        status = CUPEL_STATUS_BAD_DATA;
-    return fail_with(status, images->set == NULL ? NULL : cupel_dataset_error(images->set));
-}
-
-static bool holds_data_set(const char *folder) {
-    static const char *const names[] = {"t10k-images-idx3-ubyte", "t10k-images-idx3-ubyte.gz"};
-    for (size_t i = 0; i < 2; i++) {
-        char path[4096];
-        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
-        if (exists(path))
-            return true;
-    }
-    return false;
-}
-
 int images_open(struct images *out, const char *path, int64_t channels) {
     struct stat info;
     int code = EXIT_FINE;
@@ -196,20 +150,20 @@ int images_open(struct images *out, const char *path, int64_t channels) {
         complain("cannot read %s: %s", path, strerror(errno));
         return EXIT_IO;
     }
-    if (S_ISDIR(info.st_mode) && holds_data_set(path)) {
-        cupel_status status = cupel_dataset_open(&out->set, path, "test");
-        if (status == CUPEL_STATUS_MISMATCH)
-            status = CUPEL_STATUS_BAD_DATA;
-        code = fail_with(status, out->set == NULL ? NULL : cupel_dataset_error(out->set));
-    } else if (S_ISDIR(info.st_mode) || is_png_name(path) || ends_with(path, ".png")) {
-        if (S_ISDIR(info.st_mode))
+    const bool folder = S_ISDIR(info.st_mode);
+    if ((folder && !cupel_dataset_holds(path, "test")) || (!folder && is_png_name(path))) {
+        if (folder)
             code = list_folder(out, path);
         else if (!add_name(out, "", path))
             code = no_memory();
         if (code == EXIT_FINE)
             code = read_pngs(out, channels);
     } else {
-        code = read_idx(out, path);
+        cupel_status status = folder ? cupel_dataset_open(&out->set, path, "test")
+                                     : cupel_dataset_read_images(&out->set, path);
+        if (status == CUPEL_STATUS_MISMATCH) /* of images and labels */
+            status = CUPEL_STATUS_BAD_DATA;
+        code = fail_with(status, out->set == NULL ? NULL : cupel_dataset_error(out->set));
     }
     if (code != EXIT_FINE)
         images_close(out);

@@ -64,7 +64,7 @@ int ends_add(struct ends *ends, const cupel_dataset *images, const cupel_score *
     }
     for (int64_t i = 0; i < info.count; i++) {
         const double score = scores[i].score;
-        if (isnan(score))
+        if (!isfinite(score))
             continue;
         if (!insert(ends, ends->low, &ends->n_low, 1.0, images, i, score) ||
             !insert(ends, ends->high, &ends->n_high, -1.0, images, i, score))

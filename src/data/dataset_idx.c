@@ -82,30 +82,58 @@ static const struct {
     {"test", {"t10k", "test"}},
 };
 
-/* The first of STEM-KIND-idxN-ubyte and its spellings that exists in the folder; *out is NULL when
- * there is none. */
-static cupel_status find_file(cupel_dataset *dataset, const char *folder,
-                              const char *const stems[NAMES_PER_SPLIT], const char *kind, int rank,
-                              char **out) {
+/* The first of PREFIX-KIND-idxN-ubyte and its spellings that exists; *out is NULL when there is
+ * none. */
+static cupel_status find_spelling(const char *prefix, const char *kind, int rank, char **out,
+                                  struct cupel_error *error) {
     static const char *const forms[] = {"-idx", ".idx"};
     static const char *const endings[] = {"", ".gz"};
+    const size_t size = strlen(prefix) + 64;
     *out = NULL;
-    for (size_t s = 0; s < NAMES_PER_SPLIT && stems[s] != NULL; s++) {
-        for (size_t f = 0; f < 4; f++) {
-            char name[64];
-            snprintf(name, sizeof name, "%s-%s%s%d-ubyte%s", stems[s], kind, forms[f / 2], rank,
-                     endings[f % 2]);
-            char *const path = file_join(folder, name);
-            if (path == NULL)
-                return cupel_fail_memory(&dataset->error, folder, strlen(folder));
-            if (file_exists(path)) {
-                *out = path;
-                return CUPEL_STATUS_OK;
-            }
-            cupel_free(path);
+    char *const path = cupel_alloc(size, 1);
+    if (path == NULL)
+        return cupel_fail_memory(error, prefix, size);
+    for (size_t f = 0; f < 4; f++) {
+        snprintf(path, size, "%s-%s%s%d-ubyte%s", prefix, kind, forms[f / 2], rank, endings[f % 2]);
+        if (file_exists(path)) {
+            *out = path;
+            return CUPEL_STATUS_OK;
         }
     }
+    cupel_free(path);
     return CUPEL_STATUS_OK;
+}
+
+static cupel_status find_file(const char *folder, const char *const stems[NAMES_PER_SPLIT],
+                              const char *kind, int rank, char **out, struct cupel_error *error) {
+    *out = NULL;
+    for (size_t s = 0; s < NAMES_PER_SPLIT && stems[s] != NULL && *out == NULL; s++) {
+        char *const prefix = file_join(folder, stems[s]);
+        if (prefix == NULL)
+            return cupel_fail_memory(error, folder, strlen(folder));
+        const cupel_status status = find_spelling(prefix, kind, rank, out, error);
+        cupel_free(prefix);
+        CUPEL_TRY(status);
+    }
+    return CUPEL_STATUS_OK;
+}
+
+static const char *const *stems_of(const char *split) {
+    for (size_t i = 0; i < sizeof splits / sizeof splits[0]; i++)
+        if (strcmp(split, splits[i].split) == 0)
+            return splits[i].stems;
+    return NULL;
+}
+
+bool cupel_dataset_holds(const char *folder, const char *split) {
+    struct cupel_error error = {0};
+    const char *const *const stems = stems_of(split);
+    char *images = NULL;
+    const bool holds = stems != NULL && find_file(folder, stems, "images", 3, &images, &error) ==
+                                            CUPEL_STATUS_OK &&
+                       images != NULL;
+    cupel_free(images);
+    return holds;
 }
 
 static const char *const fashion_mnist_classes[] = {
@@ -167,17 +195,14 @@ static cupel_status name_classes(cupel_dataset *dataset, const char *folder) {
 }
 
 static cupel_status open_into(cupel_dataset *dataset, const char *folder, const char *split) {
-    const char *const *stems = NULL;
-    for (size_t i = 0; i < sizeof splits / sizeof splits[0]; i++)
-        if (strcmp(split, splits[i].split) == 0)
-            stems = splits[i].stems;
+    const char *const *const stems = stems_of(split);
     if (stems == NULL)
         return cupel_fail(&dataset->error, CUPEL_STATUS_INVALID_ARGUMENT,
                           "there is no split \"%s\"; the splits are train and test", split);
     char *images = NULL, *labels = NULL;
-    cupel_status status = find_file(dataset, folder, stems, "images", 3, &images);
+    cupel_status status = find_file(folder, stems, "images", 3, &images, &dataset->error);
     if (status == CUPEL_STATUS_OK)
-        status = find_file(dataset, folder, stems, "labels", 1, &labels);
+        status = find_file(folder, stems, "labels", 1, &labels, &dataset->error);
     if (status == CUPEL_STATUS_OK && (images == NULL || labels == NULL))
         status = cupel_fail(&dataset->error, CUPEL_STATUS_IO,
                             file_exists(folder)
@@ -199,4 +224,50 @@ cupel_status cupel_dataset_open(cupel_dataset **out, const char *folder, const c
     if (dataset == NULL)
         return CUPEL_STATUS_OUT_OF_MEMORY;
     return dataset_deliver(out, dataset, open_into(dataset, folder, split));
+}
+
+/* ---- one file -------------------------------------------------------------------------------- */
+
+/* *out is NULL where the name is not one of images, or no labels lie beside them. */
+static cupel_status find_labels(const char *images_path, char **out, struct cupel_error *error) {
+    static const char word[] = "-images";
+    const char *const slash = strrchr(images_path, '/');
+    const char *place = NULL, *next = slash == NULL ? images_path : slash + 1;
+    *out = NULL;
+    for (; (next = strstr(next, word)) != NULL; next++)
+        place = next;
+    if (place == NULL || strncmp(place + sizeof word, "idx3-ubyte", 10) != 0)
+        return CUPEL_STATUS_OK;
+    char *const prefix = cupel_strndup(images_path, (size_t)(place - images_path));
+    if (prefix == NULL)
+        return cupel_fail_memory(error, images_path, strlen(images_path));
+    const cupel_status status = find_spelling(prefix, "labels", 1, out, error);
+    cupel_free(prefix);
+    return status;
+}
+
+static cupel_status name_classes_beside(cupel_dataset *dataset, const char *path) {
+    const char *const slash = strrchr(path, '/');
+    char *const folder =
+        slash == NULL ? cupel_strdup(".") : cupel_strndup(path, (size_t)(slash - path) + 1);
+    if (folder == NULL)
+        return cupel_fail_memory(&dataset->error, path, strlen(path));
+    const cupel_status status = name_classes(dataset, folder);
+    cupel_free(folder);
+    return status;
+}
+
+cupel_status cupel_dataset_read_images(cupel_dataset **out, const char *images_path) {
+    *out = NULL;
+    cupel_dataset *const dataset = dataset_new();
+    if (dataset == NULL)
+        return CUPEL_STATUS_OUT_OF_MEMORY;
+    char *labels = NULL;
+    cupel_status status = find_labels(images_path, &labels, &dataset->error);
+    if (status == CUPEL_STATUS_OK)
+        status = read_into(dataset, images_path, labels);
+    if (status == CUPEL_STATUS_OK && labels != NULL)
+        status = name_classes_beside(dataset, images_path);
+    cupel_free(labels);
+    return dataset_deliver(out, dataset, status);
 }

@@ -86,6 +86,8 @@ static cupel_status build(cupel_scorer *scorer, const cupel_tensors *weights, co
                              scorer->workspace, scorer->plan, error));
     status = cupel_parameters_import(scorer->parameters, weights, "", true);
     if (status == CUPEL_STATUS_OK)
+        status = cupel_parameters_check_finite(scorer->parameters);
+    if (status == CUPEL_STATUS_OK)
         return status;
     return cupel_fail(error, status, "%s: %s", path, cupel_parameters_error(scorer->parameters));
 }
@@ -148,6 +150,7 @@ cupel_scorer_info cupel_scorer_get_info(const cupel_scorer *scorer) {
                                .width = network->image,
                                .pad = network->pad,
                                .samples = network->samples,
+                               .threads = network->threads,
                                .has_threshold = scorer->has_threshold,
                                .threshold = scorer->threshold,
                                .threshold_rule = scorer->rule};

@@ -34,3 +34,12 @@ fails_with() { # CODE COMMAND...: runs it, checks the exit code; stderr is in $o
 says() { # TEXT: the output holds it
     case $output in *"$1"*) ;; *) echo "\"$1\" is not in: $output"; return 1 ;; esac
 }
+
+# Every weight becomes 1e30 or the given bytes: finite, but no arithmetic with it is.
+overflowing() { # IN OUT [HEX]
+    perl -e 'local $/; open my $in, "<:raw", $ARGV[0] or die; my $file = <$in>;
+        my $head = 8 + unpack("Q<", $file); my $count = (length($file) - $head) / 4;
+        open my $out, ">:raw", $ARGV[1] or die;
+        print $out substr($file, 0, $head), pack("H8", $ARGV[2]) x $count;' \
+        "$1" "$2" "${3:-caf24971}"
+}

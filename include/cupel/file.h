@@ -1,0 +1,24 @@
+/*
+ * Files written whole or not at all, as cupel writes its own: beside the target first, then renamed
+ * over it. Symbolic links are followed; devices and pipes are written straight.
+ */
+#ifndef CUPEL_FILE_H
+#define CUPEL_FILE_H
+
+#include <cupel/status.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { CUPEL_FILE_SENTENCE_SIZE = 768 };
+
+/* IO, and the sentence says why, or OUT_OF_MEMORY; what was there before is then left alone. */
+CUPEL_API CUPEL_CHECKED cupel_status cupel_file_write(const char *path, const void *bytes,
+                                                      size_t size,
+                                                      char sentence[CUPEL_FILE_SENTENCE_SIZE]);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
