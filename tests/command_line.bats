@@ -43,6 +43,46 @@ load support/cli.bash
     fails_with 2 "$CUPEL" score "$TINY" x --epochs 3
 }
 
+@test "options that do nothing alone, and values that mean nothing" {
+    fails_with 2 "$CUPEL" train "$TINY" --replan
+    says "--resume"
+    fails_with 2 "$CUPEL" score run images --top 3
+    says "--sheet"
+    : >"$BATS_TEST_TMPDIR/weights.safetensors"
+    fails_with 2 "$CUPEL" score "$BATS_TEST_TMPDIR/weights.safetensors" x --weights best
+    says "weights file"
+    fails_with 2 "$CUPEL" inspect "$TINY" --plan measure
+    says "estimate"
+}
+
+@test "help of a command speaks of that command, and the version is found" {
+    run "$CUPEL" help score
+    says "the CSV file"
+    case $output in *runs/NAME* | *train:*) false ;; esac
+    run "$CUPEL" help train
+    says "runs/NAME-N"
+    case $output in *CSV* | *measure*) false ;; esac
+    for word in version -V; do
+        fails_with 2 "$CUPEL" "$word"
+        says "cupel --version"
+    done
+}
+
+@test "threads 0 is one for each processor everywhere" {
+    "$CUPEL" bench step mlp-vae --batch 20 --threads 0 --steps 2 --json >/dev/null
+    "$CUPEL" inspect "$TINY" --threads 0 >/dev/null
+    for command in score eval; do
+        fails_with 4 "$CUPEL" "$command" "$BATS_TEST_TMPDIR/none" $([ $command = eval ] || echo x) \
+            --threads 0
+    done
+}
+
+@test "bench takes colours, and more steps than the recipe's epochs" {
+    "$CUPEL" bench step mlp-vae --batch 5 --threads 1 --steps 20 --set train.epochs=1 \
+        --set model.channels=3 --json >"$BATS_TEST_TMPDIR/json"
+    grep -q median_ms "$BATS_TEST_TMPDIR/json"
+}
+
 @test "inspect shows order, kernels, layouts and memory without any data" {
     run --separate-stderr env -u CUPEL_DATA "$CUPEL" inspect "$TINY"
     [ "$status" -eq 0 ]

@@ -38,19 +38,22 @@ static int bench_recipe(cupel_recipe **out, const struct arguments *arguments) {
     for (; code == EXIT_FINE && *settings != NULL; settings++)
         code = fail_with(cupel_recipe_set(*out, *settings, name), cupel_recipe_error(*out));
     if (code == EXIT_FINE)
+        code = apply_overrides(*out, arguments);
+    if (code == EXIT_FINE) /* --steps says how long it takes, whatever the recipe says */
         code = fail_with(cupel_recipe_set(*out, "train.epochs=1000000", "bench"),
                          cupel_recipe_error(*out));
-    return code != EXIT_FINE ? code : apply_overrides(*out, arguments);
+    return code;
 }
 
 /* Images of noise: no two alike, and nothing can be cached. */
 static cupel_status noise(cupel_dataset **out, cupel_recipe *recipe) {
-    int64_t batch = 0, image = 0;
+    int64_t batch = 0, channels = 0, image = 0;
     *out = NULL;
     if (cupel_recipe_get_int(recipe, "train.batch", &batch) != CUPEL_STATUS_OK ||
+        cupel_recipe_get_int(recipe, "model.channels", &channels) != CUPEL_STATUS_OK ||
         cupel_recipe_get_int(recipe, "model.image", &image) != CUPEL_STATUS_OK)
         return CUPEL_STATUS_BUG;
-    const size_t size = (size_t)(BATCHES * batch * image * image);
+    const size_t size = (size_t)(BATCHES * batch * channels * image * image);
     uint8_t *const pixels = malloc(size);
     if (pixels == NULL)
         return CUPEL_STATUS_OUT_OF_MEMORY;
@@ -60,7 +63,7 @@ static cupel_status noise(cupel_dataset **out, cupel_recipe *recipe) {
         pixels[i] = (uint8_t)(state >> 56);
     }
     const cupel_status status =
-        cupel_dataset_create(out, BATCHES * batch, 1, image, image, pixels, NULL);
+        cupel_dataset_create(out, BATCHES * batch, channels, image, image, pixels, NULL);
     free(pixels);
     return status;
 }

@@ -94,6 +94,11 @@ int find_weights(struct weights_paths *out, const char *path, const struct argum
     }
     if (S_ISDIR(info.st_mode)) {
         code = find_in_run(out, path, arguments);
+    } else if (arguments_has(arguments, OPTION_WEIGHTS)) {
+        complain("--weights chooses among the weights of a run, and %s is a weights file: leave "
+                 "one out",
+                 path);
+        code = EXIT_USAGE;
     } else {
         out->weights = malloc(strlen(path) + 1);
         if (out->weights == NULL)

@@ -35,8 +35,12 @@ static int run(const struct arguments *arguments) {
 }
 
 static int unknown_command(const char *name) {
+    static const char *const version[] = {"version", "-V", "-v", "-version"};
     const char *hint;
     (void)command_find(name, &hint);
+    for (size_t i = 0; i < sizeof version / sizeof version[0]; i++)
+        if (strcmp(name, version[i]) == 0)
+            hint = "--version";
     if (hint != NULL)
         complain("there is no command \"%s\"; did you mean cupel %s?", name, hint);
     else

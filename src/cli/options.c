@@ -17,17 +17,17 @@ struct row {
     const char *argument; /* NULL: a flag */
     unsigned commands;
     const char *key; /* of the recipe */
-    const char *help;
+    const char *help; /* or "train: ...|score: ..." where the commands differ */
 };
 
 static const struct row rows[OPTION_COUNT] = {
     [OPTION_DATA] = {"data", "DIR", IN(TRAIN) | IN(EVAL), NULL, "the folder of the data sets"},
     [OPTION_OUT] = {"out", "PATH", IN(TRAIN) | IN(SCORE), NULL,
-                    "train: the run's folder (runs/NAME-N); score: the CSV file (stdout)"},
+                    "train: the run's folder (runs/NAME-N)|score: the CSV file (stdout)"},
     [OPTION_SEED] = {"seed", "N", IN(TRAIN) | IN(INSPECT) | IN(BENCH), "seed",
                      "of everything random"},
     [OPTION_THREADS] = {"threads", "N", IN(TRAIN) | IN(SCORE) | IN(EVAL) | IN(INSPECT) | IN(BENCH),
-                        "threads", "threads of computation (one for each processor)"},
+                        "threads", "threads of computation (0: one for each processor)"},
     [OPTION_WORKERS] = {"workers", "N", IN(TRAIN) | IN(BENCH), "workers",
                         "threads that prepare batches"},
     [OPTION_EPOCHS] = {"epochs", "N", IN(TRAIN), "train.epochs", "passes over the images"},
@@ -35,7 +35,7 @@ static const struct row rows[OPTION_COUNT] = {
                       "images a step"},
     [OPTION_LR] = {"lr", "X", IN(TRAIN), "train.learning_rate", "step size of the optimiser"},
     [OPTION_PLAN] = {"plan", "HOW", IN(TRAIN) | IN(INSPECT) | IN(BENCH), "plan",
-                     "how kernels are chosen: estimate or measure"},
+                     "how kernels are chosen: estimate"},
     [OPTION_PLAN_FILE] = {"plan-file", "FILE", IN(TRAIN) | IN(SCORE), NULL,
                           "a plan.json to follow"},
     [OPTION_SET] = {"set", "KEY=VALUE", IN(TRAIN) | IN(INSPECT) | IN(BENCH), NULL,
@@ -137,7 +137,7 @@ enum command command_find(const char *name, const char **hint) {
         if (strcmp(commands[i].name, name) == 0)
             return (enum command)i;
     for (int i = 0; i < COMMAND_COUNT; i++) {
-        if (name[0] != '\0' && strchr(name, ' ') == NULL && has_word(commands[i].also + 0, name)) {
+        if (name[0] != '\0' && strchr(name, ' ') == NULL && has_word(commands[i].also, name)) {
             *hint = commands[i].name;
             return COMMAND_COUNT;
         }
@@ -240,6 +240,20 @@ static bool check_operands(const struct arguments *arguments) {
     return false;
 }
 
+/* Options that mean nothing without another one. */
+static bool check_company(const struct arguments *arguments) {
+    static const enum option pairs[][2] = {{OPTION_REPLAN, OPTION_RESUME},
+                                           {OPTION_TOP, OPTION_SHEET}};
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
+        if (arguments_has(arguments, pairs[i][0]) && !arguments_has(arguments, pairs[i][1]) &&
+            !arguments_has(arguments, OPTION_HELP)) {
+            complain("--%s does nothing without --%s: give both, or neither",
+                     rows[pairs[i][0]].name, rows[pairs[i][1]].name);
+            return false;
+        }
+    return true;
+}
+
 bool arguments_parse(struct arguments *arguments, enum command command, int argc, char **argv) {
     *arguments = (struct arguments){.command = command};
     arguments->operands = calloc((size_t)argc + 1, sizeof *arguments->operands);
@@ -264,7 +278,7 @@ bool arguments_parse(struct arguments *arguments, enum command command, int argc
             arguments->operands[arguments->n_operands++] = argv[i];
         }
     }
-    return check_operands(arguments);
+    return check_operands(arguments) && check_company(arguments);
 }
 
 bool arguments_whole(const struct arguments *arguments, enum option option, int64_t least,
@@ -292,8 +306,18 @@ static void print_program_help(FILE *stream) {
     fputs(
         "\n  cupel --version\n\n"
         "Exit codes: 0 fine, 1 failure, 2 usage, 3 bad data, 4 input or output, 5 device or plan,\n"
-        "6 diverged, 7 gate failed, 130/143/129 stopped by a signal (state saved).\n",
+        "6 diverged, 7 gate failed, 130/143/129 stopped by a signal (train saves its state first).\n",
         stream);
+}
+
+/* The command's part of a help text. */
+static void print_option_help(FILE *stream, const char *help, enum command command) {
+    char start[16];
+    snprintf(start, sizeof start, "%s: ", commands[command].name);
+    const char *const part = strstr(help, start);
+    if (strchr(help, '|') != NULL && part != NULL)
+        help = part + strlen(start);
+    fprintf(stream, "%.*s", (int)strcspn(help, "|"), help);
 }
 
 void print_help(FILE *stream, enum command command) {
@@ -309,7 +333,9 @@ void print_help(FILE *stream, enum command command) {
             continue;
         snprintf(left, sizeof left, "--%s%s%s", rows[i].name, rows[i].argument == NULL ? "" : " ",
                  rows[i].argument == NULL ? "" : rows[i].argument);
-        fprintf(stream, "  %-18s %s%s%s\n", left, rows[i].help,
-                rows[i].key == NULL ? "" : "; recipe: ", rows[i].key == NULL ? "" : rows[i].key);
+        fprintf(stream, "  %-18s ", left);
+        print_option_help(stream, rows[i].help, command);
+        fprintf(stream, "%s%s\n", rows[i].key == NULL ? "" : "; recipe: ",
+                rows[i].key == NULL ? "" : rows[i].key);
     }
 }
