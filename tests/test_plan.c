@@ -80,8 +80,9 @@ static const char *kernel_field(const char *text, char out[80]) {
     const char *const line = strstr(text, "\"op\": \"matmul\"");
     const char *const start = line == NULL ? NULL : strstr(line, "\"kernel\": \"");
     CHECK(start != NULL);
-    const size_t length = strcspn(start + 11, "\"") + 12;
-    CHECK(length < 80);
+    const char *const end = strchr(start + 11, '"');
+    CHECK(end != NULL && end - start < 79);
+    const size_t length = (size_t)(end - start) + 1;
     memcpy(out, start, length);
     out[length] = '\0';
     return out;

@@ -170,13 +170,19 @@ void parallel_pool_fp_end(int threads) {
 
 #else
 
+/* The caller outside of the region: LLVM's runtime gives the caller's state to the threads of each
+ * region and takes back what a region did to the caller's. */
 void parallel_pool_fp_begin(int threads) {
-#pragma omp parallel num_threads(threads < 1 ? 1 : threads)
     thread_fp_begin();
+#pragma omp parallel num_threads(threads < 1 ? 1 : threads)
+    if (omp_get_thread_num() != 0)
+        thread_fp_begin();
 }
 
 void parallel_pool_fp_end(int threads) {
 #pragma omp parallel num_threads(threads < 1 ? 1 : threads)
+    if (omp_get_thread_num() != 0)
+        thread_fp_end();
     thread_fp_end();
 }
 
