@@ -70,15 +70,17 @@ typedef struct cupel_optimizer {
 } cupel_optimizer;
 
 CUPEL_API cupel_optimizer cupel_optimizer_defaults(cupel_optimizer_kind kind);
-/* Adds no guard: where a loss that is not finite must change nothing, cupel_guard() the loss that the
- * gradients are of. Assigns each parameter its update. parameters[i] are variable nodes, gradients[i] their
- * gradients; learning_rate is a REAL scalar node (an input); the count of updates is the training
- * state "<name>.step" and moments are "<name>.<moment>.<parameter>". name: "optimizer", say. */
+/* Adds no guard: where a loss that is not finite must change nothing, cupel_guard() the loss that
+ * the gradients are of. Assigns each parameter its update. parameters[i] are variable nodes,
+ * gradients[i] their gradients; learning_rate is a REAL scalar node (an input); the count of
+ * updates is the training state "<name>.step" and moments are "<name>.<moment>.<parameter>". name:
+ * "optimizer", say. */
 CUPEL_API void cupel_optimizer_apply(cupel_graph *graph, const char *name,
                                      const cupel_optimizer *optimizer, cupel_node learning_rate,
                                      size_t n, const cupel_node *parameters,
                                      const cupel_node *gradients);
-/* Guards the loss (cupel_guard), then gradients of it for all trainable variables under prefix ("" for all), then the update. */
+/* Guards the loss (cupel_guard), then gradients of it for all trainable variables under prefix (""
+ * for all), then the update. */
 CUPEL_API void cupel_optimizer_minimize(cupel_graph *graph, const char *name,
                                         const cupel_optimizer *optimizer, cupel_node learning_rate,
                                         cupel_node loss, const char *prefix);
