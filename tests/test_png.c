@@ -243,9 +243,26 @@ static void test_sheet(void **state) {
     check_pixel(sheet, 12, 15, 250, 250, 248);
     check_pixel(sheet, 16, 20, 40, 40, 44);
     check_pixel(sheet, x + 1, y + 49, 40, 40, 44);
-    /* nothing right of the cell, where the caption would go on */
-    for (int64_t column = x + 24; column < x + 32; column++)
-        check_pixel(sheet, column, y + 65 + 24 + 5, 250, 250, 248);
+    /* nothing before the next cell, where the caption would go on */
+    for (int64_t column = x + 29; column < x + 32; column++)
+        for (int64_t row = 0; row < 7; row++)
+            check_pixel(sheet, column, y + 65 + 49 + row, 250, 250, 248);
+    cupel_image_destroy(sheet);
+}
+
+/* A sheet of one small cell is as wide as its title: twenty letters of six columns, twice enlarged,
+ * and the last one is there. */
+static void test_narrow_sheet(void **state) {
+    (void)state;
+    const float a[] = {0, 0.5f, 1, 1};
+    const cupel_sheet_cell cell = {.image = a};
+    const cupel_sheet_section section = {
+        .title = "a title of letters T", .cells = &cell, .count = 1};
+    const cupel_sheet_options options = {.channels = 1, .height = 2, .width = 2, .scale = 1};
+    cupel_image *sheet;
+    CHECK_OK(cupel_image_sheet(&sheet, &section, 1, &options));
+    CHECK_I64(cupel_image_width(sheet), 12 + 20 * 6 * 2 + 12);
+    check_pixel(sheet, 12 + 19 * 6 * 2, 12, 40, 40, 44);
     cupel_image_destroy(sheet);
 }
 
@@ -329,6 +346,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kinds),        cmocka_unit_test(test_damage),
         cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_sheet),
+        cmocka_unit_test(test_narrow_sheet),
         cmocka_unit_test(test_colour_sheet), cmocka_unit_test(test_font),
         cmocka_unit_test(test_faults),
     };

@@ -45,7 +45,7 @@ CUPEL_API CUPEL_CHECKED cupel_status cupel_image_write(cupel_image *image, const
 typedef struct cupel_sheet_cell {
     const float *image;          /* [channels, height, width] in [0, 1] */
     const float *reconstruction; /* shown below it; NULL: none */
-    const char *caption;         /* ASCII, cut to the width of the image; NULL: none */
+    const char *caption;         /* ASCII, cut before the next image; NULL: none */
     bool marked;                 /* gets a coloured frame */
 } cupel_sheet_cell;
 

@@ -21,6 +21,7 @@ enum {
     INNER_GAP = 2,   /* between an image and its reconstruction */
     FRAME = 2,       /* around each cell */
     TITLE_SCALE = 2, /* of the letters */
+    MOST_TITLE = 64, /* letters that a sheet is widened for */
     CAPTION_LINE = FONT_HEIGHT + 4,
     TITLE_LINE = FONT_HEIGHT * TITLE_SCALE + 8
 };
@@ -85,7 +86,8 @@ static void draw_cell(cupel_image *sheet, const struct layout *layout, int64_t x
         draw_picture(sheet, layout, x + FRAME, y + FRAME + layout->picture_height + INNER_GAP,
                      cell->reconstruction);
     if (cell->caption != NULL)
-        draw_text(sheet, x, y + pictures + 2 * FRAME + 3, layout->cell_width, 1, cell->caption);
+        draw_text(sheet, x, y + pictures + 2 * FRAME + 3, layout->cell_width + GAP - 2, 1,
+                  cell->caption);
 }
 
 static int64_t rows_of(const struct layout *layout, const cupel_sheet_section *section) {
@@ -113,6 +115,12 @@ static void measure(struct layout *layout, const cupel_sheet_section *sections, 
                           (layout->reconstructions ? layout->picture_height + INNER_GAP : 0) +
                           (layout->captions ? CAPTION_LINE : 0);
     *width = 2 * MARGIN + widest * (layout->cell_width + GAP) - GAP;
+    for (size_t s = 0; s < count; s++) { /* a narrow sheet is as wide as its titles, within reason */
+        const size_t letters = sections[s].title == NULL ? 0 : strlen(sections[s].title);
+        const int64_t shown = letters < MOST_TITLE ? (int64_t)letters : MOST_TITLE;
+        const int64_t needed = 2 * MARGIN + shown * FONT_ADVANCE * TITLE_SCALE;
+        *width = *width < needed ? needed : *width;
+    }
     *height = 2 * MARGIN;
     for (size_t s = 0; s < count; s++)
         *height += (sections[s].title != NULL ? TITLE_LINE : 0) +
