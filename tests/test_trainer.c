@@ -448,6 +448,27 @@ static void test_stopping_on_request(void **state) {
     job_unmake(&s);
 }
 
+static bool stop_at_last_epoch(void *user, const cupel_progress *progress) {
+    (void)user;
+    return progress->epoch == NULL || progress->epoch->epoch < 1;
+}
+
+/* After the last epoch there is nothing to stop. */
+static void test_stopping_too_late(void **state) {
+    (void)state;
+    char folder[64];
+    snprintf(folder, sizeof folder, "%s", drill_folder());
+    struct job_setup s = job_make(folder);
+    cupel_job *job;
+    const cupel_job_options options = {
+        .data = s.data, .folder = folder, .progress = stop_at_last_epoch};
+    CHECK_OK(cupel_job_create(&job, s.context, s.recipe, &options));
+    CHECK_OK_TEXT(cupel_job_run(job), cupel_job_error(job));
+    CHECK_OK(cupel_job_destroy(job));
+    drill_folder_remove(folder);
+    job_unmake(&s);
+}
+
 static void test_data_folder_is_remembered(void **state) {
     (void)state;
     char folder[64], data[512];
@@ -482,6 +503,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_memory_refused_convolutional),
         cmocka_unit_test(test_failing_writes),
         cmocka_unit_test(test_stopping_on_request),
+        cmocka_unit_test(test_stopping_too_late),
         cmocka_unit_test(test_data_folder_is_remembered),
     };
     return CHECK_MAIN(tests);

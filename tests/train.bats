@@ -143,8 +143,9 @@ finish() { # FOLDER
 signal_test() { # NAME CODE
     local run=$BATS_TEST_TMPDIR/signal code=0
     # Far more epochs than the test waits for.
-    "$CUPEL" train "$TINY" --data "$RECIPES" --epochs 100000 --out "$run" --quiet \
-        2>"$BATS_TEST_TMPDIR/err" 3>&- &
+    # A shell without job control switches SIGINT off for what it starts in the background.
+    env --default-signal=INT "$CUPEL" train "$TINY" --data "$RECIPES" --epochs 100000 --out "$run" \
+        --quiet 2>"$BATS_TEST_TMPDIR/err" 3>&- &
     local child=$!
     for _ in $(seq 400); do
         [ -e "$run/best.safetensors" ] && break
@@ -163,6 +164,23 @@ signal_test() { # NAME CODE
 @test "SIGINT saves, says how to resume, and exits with 130" { signal_test INT 130; }
 @test "SIGTERM saves, says how to resume, and exits with 143" { signal_test TERM 143; }
 @test "SIGHUP saves, says how to resume, and exits with 129" { signal_test HUP 129; }
+
+@test "signals that were switched off stay off, as under nohup" {
+    local run=$BATS_TEST_TMPDIR/nohup code=0
+    env --ignore-signal=HUP --ignore-signal=INT "$CUPEL" train "$TINY" --data "$RECIPES" \
+        --epochs 100000 --out "$run" --quiet 2>/dev/null 3>&- &
+    local child=$! name
+    for _ in $(seq 400); do
+        [ -e "$run/best.safetensors" ] && break
+        sleep 0.01
+    done
+    kill -HUP "$child"
+    kill -INT "$child"
+    sleep 0.3
+    kill -TERM "$child"
+    wait "$child" || code=$?
+    [ "$code" -eq 143 ] || { echo "exit code $code"; return 1; }
+}
 
 @test "a finished run can be resumed with more epochs, and equals one that had them from the start" {
     cp -r "$RUN" "$BATS_TEST_TMPDIR/more"
@@ -324,7 +342,9 @@ look_at() {
     run --separate-stderr "$CUPEL" train "$TINY" --data "$RECIPES" --out "$BATS_TEST_TMPDIR/j" --json --quiet
     [ "$status" -eq 0 ]
     [ "${#lines[@]}" -eq 3 ]
-    says '"held_out_elbo": '
+    says '"train_negated_elbo": '
+    says '"held_out_negated_elbo": '
+    [ "$output" = "$(cat "$BATS_TEST_TMPDIR/j/metrics.jsonl")" ]
 }
 
 @test "a plan of other threads is refused by name, and --replan goes on" {
@@ -370,6 +390,36 @@ look_at() {
     fails_with 2 "$CUPEL" train "$TINY" --epochs 0
     fails_with 2 "$CUPEL" train "$TINY" --set train.epocs=3
     fails_with 2 "$CUPEL" train
+}
+
+@test "messages name the line or the option that a value is from" {
+    sed 's/batch: 40/batch: 4000/' "$TINY" >"$BATS_TEST_TMPDIR/large.yaml"
+    local out=$BATS_TEST_TMPDIR/none line
+    line=$(grep -n "batch: 4000" "$BATS_TEST_TMPDIR/large.yaml" | cut -d: -f1)
+    fails_with 3 "$CUPEL" train "$BATS_TEST_TMPDIR/large.yaml" --data "$RECIPES" --out "$out"
+    says "large.yaml:$line: train.batch"
+    fails_with 3 "$CUPEL" train "$TINY" --data "$RECIPES" --out "$out" --batch 4000
+    says "--batch: train.batch"
+    fails_with 3 "$CUPEL" train "$TINY" --data "$RECIPES" --out "$out" --set data.held_out=5000
+    says "--set: data.held_out"
+}
+
+@test "the reconstruction term follows the model" {
+    printf 'model: {name: mlp-vae}\n' >"$BATS_TEST_TMPDIR/mlp.yaml"
+    "$CUPEL" train "$BATS_TEST_TMPDIR/mlp.yaml" --data "$RECIPES" --dry-run --quiet \
+        --set data.set=sample --set model.image=28
+    fails_with 3 "$CUPEL" train "$BATS_TEST_TMPDIR/mlp.yaml" --data "$RECIPES" --dry-run --quiet \
+        --set data.set=sample --set model.image=28 --set loss.reconstruction=squared-error
+    says "--set: loss.reconstruction"
+}
+
+@test "a metrics.jsonl that cannot be written is named with its folder" {
+    local run=$BATS_TEST_TMPDIR/blocked
+    cp -r "$RUN" "$run"
+    rm "$run/metrics.jsonl"
+    mkdir "$run/metrics.jsonl"
+    fails_with 4 "$CUPEL" train --resume "$run" --epochs 4
+    says "$run/metrics.jsonl"
 }
 
 @test "bad data: exit codes, and no folder is made" {

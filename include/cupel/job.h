@@ -28,10 +28,11 @@ typedef struct cupel_progress {
     double seconds;                  /* of this epoch so far */
     double seconds_left;             /* of the whole job, at this speed */
     const cupel_epoch_result *epoch; /* at the end of an epoch, else NULL */
+    const char *epoch_line;          /* what metrics.jsonl says of it, newline included, or NULL */
 } cupel_progress;
 
 /* Called after every step and once more after every epoch. Returning false stops the job: it saves
- * its state and cupel_job_run() returns INTERRUPTED. */
+ * its state and cupel_job_run() returns INTERRUPTED; after the last epoch nothing is left to stop. */
 typedef bool (*cupel_progress_function)(void *user, const cupel_progress *progress);
 
 /* Right when zeroed. */

@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <cupel/job.h>
 #include <cupel/number.h>
@@ -24,22 +23,19 @@ static void catch_signals(void) {
     struct sigaction action = {.sa_handler = on_signal};
     sigemptyset(&action.sa_mask);
     action.sa_flags = SA_RESTART | (int)SA_RESETHAND; /* a second one kills at once */
-    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
-        (void)sigaction(numbers[i], &action, NULL);
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        struct sigaction old; /* what nohup or a shell has switched off stays off */
+        if (sigaction(numbers[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+            (void)sigaction(numbers[i], &action, NULL);
+    }
 }
 
 /* --- progress --- */
 
 struct display {
     bool json;
-    double last; /* when something was shown */
+    double last; /* when something was shown, in seconds of the epoch */
 };
-
-static double now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
 
 static const char *elbo_text(char buffer[128], const cupel_elbo *elbo) {
     char a[CUPEL_NUMBER_TEXT_SIZE], b[CUPEL_NUMBER_TEXT_SIZE], c[CUPEL_NUMBER_TEXT_SIZE];
@@ -62,40 +58,14 @@ static void show_epoch(const cupel_progress *progress) {
          format_time(left, progress->seconds_left));
 }
 
-static void print_number(const char *key, double value, bool known) {
-    char number[CUPEL_NUMBER_TEXT_SIZE];
-    printf(", \"%s\": %s", key, known ? cupel_number_format(number, value) : "null");
-}
-
-/* A line of JSON an epoch, the same keys as in metrics.jsonl. */
-static void print_epoch(const cupel_progress *progress) {
-    const cupel_epoch_result *const epoch = progress->epoch;
-    const bool has = epoch->has_held_out;
-    printf("{\"epoch\": %lld, \"step\": %llu", (long long)epoch->epoch + 1,
-           (unsigned long long)epoch->step);
-    print_number("train_loss", epoch->loss, true);
-    print_number("train_elbo", epoch->train.elbo, true);
-    print_number("train_reconstruction", epoch->train.reconstruction, true);
-    print_number("train_kl", epoch->train.kl, true);
-    print_number("held_out_elbo", epoch->held_out.elbo, has);
-    print_number("held_out_reconstruction", epoch->held_out.reconstruction, has);
-    print_number("held_out_kl", epoch->held_out.kl, has);
-    print_number("threshold", epoch->threshold, has);
-    printf(", \"best\": %s", epoch->best ? "true" : "false");
-    print_number("seconds", progress->seconds, true);
-    print_number("images_per_s", progress->images_per_s, true);
-    printf("}\n");
-    fflush(stdout);
-}
-
 static void show_step(struct display *display, const cupel_progress *progress) {
     const cupel_step_result *const step = &progress->step;
     const double share = (double)(step->batch + 1) / (double)step->batches;
     const bool bar = console_is_terminal();
     char text[160], loss[CUPEL_NUMBER_TEXT_SIZE], speed[32], left[32];
-    if (now() - display->last < (bar ? 0.1 : 10.0))
+    if (progress->seconds - display->last < (bar ? 0.1 : 10.0))
         return;
-    display->last = now();
+    display->last = progress->seconds;
     snprintf(text, sizeof text, "epoch %lld/%lld, loss %s, %s images/s, %s left",
              (long long)step->epoch + 1, (long long)progress->epochs,
              cupel_number_format_fixed(loss, step->loss, 2),
@@ -113,9 +83,11 @@ static bool on_progress(void *user, const cupel_progress *progress) {
         show_step(display, progress);
     } else {
         show_epoch(progress);
-        if (display->json)
-            print_epoch(progress);
-        display->last = now();
+        if (display->json) {
+            fputs(progress->epoch_line, stdout);
+            fflush(stdout);
+        }
+        display->last = 0;
     }
     return stop_signal == 0;
 }
@@ -208,7 +180,7 @@ static int run_job(cupel_job *job) {
 
 int command_train(const struct arguments *arguments) {
     int code;
-    struct display display = {.json = arguments_has(arguments, OPTION_JSON), .last = now()};
+    struct display display = {.json = arguments_has(arguments, OPTION_JSON)};
     cupel_job_options options = {.data = arguments->values[OPTION_DATA],
                                  .folder = arguments->values[OPTION_OUT],
                                  .force = arguments_has(arguments, OPTION_FORCE),

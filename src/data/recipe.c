@@ -213,6 +213,19 @@ static cupel_status fail_unknown(cupel_recipe *recipe, const char *key, const ch
                       recipe_nearest_key(key));
 }
 
+/* Each model has a reconstruction term that it is trained with: the default is that one. */
+static cupel_status follow_model(cupel_recipe *recipe, const char *model) {
+    static const char key[] = "loss.reconstruction", origin[] = "default";
+    const struct recipe_value *const value =
+        &recipe->values[cupel_recipe_key_find(key) - cupel_recipe_key_at(0)];
+    const struct recipe_scalar term = {
+        strcmp(model, "mlp-vae") == 0 ? "bernoulli" : "squared-error", false};
+    if (value->origin == NULL || strcmp(value->origin, origin) != 0 ||
+        strcmp(value->text, term.text) == 0)
+        return CUPEL_STATUS_OK;
+    return recipe_assign(recipe, key, &term, 1, false, origin);
+}
+
 cupel_status recipe_assign(cupel_recipe *recipe, const char *key,
                            const struct recipe_scalar *scalars, size_t count, bool is_list,
                            const char *origin) {
@@ -231,7 +244,7 @@ cupel_status recipe_assign(cupel_recipe *recipe, const char *key,
     struct recipe_value *const value = &recipe->values[row - cupel_recipe_key_at(0)];
     value_release(value);
     *value = fresh;
-    return CUPEL_STATUS_OK;
+    return strcmp(key, "model.name") == 0 ? follow_model(recipe, value->text) : CUPEL_STATUS_OK;
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -262,6 +275,39 @@ cupel_status cupel_recipe_create(cupel_recipe **out) {
         return status;
     }
     *out = recipe;
+    return CUPEL_STATUS_OK;
+}
+
+static bool value_copy(struct recipe_value *out, const struct recipe_value *value) {
+    *out = *value;
+    out->text = out->origin = NULL;
+    out->list = NULL;
+    if (value->text != NULL && (out->text = cupel_strdup(value->text)) == NULL)
+        return false;
+    if (value->origin != NULL && (out->origin = cupel_strdup(value->origin)) == NULL)
+        return false;
+    if (value->list == NULL)
+        return true;
+    out->list = cupel_alloc(value->list_count + 1, sizeof *out->list);
+    if (out->list != NULL)
+        memcpy(out->list, value->list, value->list_count * sizeof *out->list);
+    return out->list != NULL;
+}
+
+cupel_status recipe_copy(cupel_recipe **out, const cupel_recipe *recipe) {
+    *out = NULL;
+    cupel_recipe *const copy = cupel_alloc(1, sizeof *copy);
+    bool fine = copy != NULL;
+    if (fine)
+        copy->values = cupel_alloc(cupel_recipe_key_count(), sizeof *copy->values);
+    fine = fine && copy->values != NULL;
+    for (size_t i = 0; fine && i < cupel_recipe_key_count(); i++)
+        fine = value_copy(&copy->values[i], &recipe->values[i]);
+    if (!fine) {
+        cupel_recipe_destroy(copy);
+        return CUPEL_STATUS_OUT_OF_MEMORY;
+    }
+    *out = copy;
     return CUPEL_STATUS_OK;
 }
 

@@ -38,6 +38,8 @@ struct recipe_scalar {
 cupel_status recipe_assign(cupel_recipe *recipe, const char *key,
                            const struct recipe_scalar *scalars, size_t count, bool is_list,
                            const char *place);
+/* A copy that remembers where each value came from. OUT_OF_MEMORY, with *out NULL. */
+cupel_status recipe_copy(cupel_recipe **out, const cupel_recipe *recipe);
 /* The value of the key at `index` of the schema, as it would be written. false: no memory. */
 bool recipe_append_value(struct json_text *out, const cupel_recipe *recipe, size_t index);
 /* The value of a key that is known to be INT. */

@@ -39,7 +39,8 @@ static const cupel_recipe_key keys[] = {
      .most = 65536, .help = "units of the encoder's hidden layers (mlp-vae)"},
 
     {.key = "loss.reconstruction", .type = CUPEL_RECIPE_CHOICE, .initial = "squared-error",
-     .choices = "squared-error|bernoulli", .help = "the reconstruction term, summed over pixels"},
+     .choices = "squared-error|bernoulli",
+     .help = "the reconstruction term, summed over pixels; mlp-vae: bernoulli by default"},
     {.key = "loss.kl_weight", .type = CUPEL_RECIPE_FLOAT, .initial = "1.0", .least = 0,
      .most = 1e6, .help = "factor of the KL divergence; 1 makes the loss the negated ELBO"},
 

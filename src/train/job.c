@@ -5,7 +5,6 @@
  * or written again with the same bytes. Test: tests/test_trainer.c, tests/train.bats
  */
 #define _POSIX_C_SOURCE 200809L
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -17,8 +16,10 @@
 #include "base/number.h"
 #include "cupel/job.h"
 #include "cupel/protocol.h"
+#include "data/recipe_internal.h"
 #include "graph/context_internal.h"
 #include "train/environment.h"
+#include "train/epoch_line.h"
 #include "train/network.h"
 #include "train/resume_check.h"
 #include "train/run_folder.h"
@@ -135,57 +136,6 @@ static cupel_status save_weights(cupel_job *job, const cupel_epoch_result *epoch
     return status;
 }
 
-static bool append_number(struct json_text *text, const char *key, double value) {
-    char number[NUMBER_TEXT_SIZE];
-    return json_append(text, ", \"") && json_append(text, key) && json_append(text, "\": ") &&
-           json_append(text, isfinite(value) ? number_format_f64(number, value) : "null");
-}
-
-static bool append_elbo(struct json_text *text, const char *prefix, bool has,
-                        const cupel_elbo *elbo) {
-    const char *const names[] = {"elbo", "reconstruction", "kl"};
-    const double values[] = {elbo->elbo, elbo->reconstruction, elbo->kl};
-    bool fine = true;
-    for (int i = 0; fine && i < 3; i++) {
-        char key[64];
-        snprintf(key, sizeof key, "%s_%s", prefix, names[i]);
-        fine = append_number(text, key, has ? values[i] : NAN);
-    }
-    return fine;
-}
-
-/* With a width that does not depend on the value: the state records how long the file is, and two
- * runs that differ in nothing but their speed have the same state. */
-static bool append_clock(struct json_text *text, const char *key, double value) {
-    char number[NUMBER_TEXT_SIZE], padded[NUMBER_TEXT_SIZE];
-    const double most = 999999999.0;
-    number_format_fixed(number, !(value > 0) ? 0 : value < most ? value : most, 3);
-    snprintf(padded, sizeof padded, "%13s", number);
-    return json_append(text, ", \"") && json_append(text, key) && json_append(text, "\": ") &&
-           json_append(text, padded);
-}
-
-/* One line of metrics.jsonl. The last two keys, and no others, depend on the clock. */
-static cupel_status write_metrics(cupel_job *job, const cupel_epoch_result *epoch,
-                                  const cupel_progress *progress) {
-    struct json_text text = {0};
-    const bool fine =
-        json_append(&text, "{\"epoch\": ") && json_append_i64(&text, epoch->epoch + 1) &&
-        json_append(&text, ", \"step\": ") && json_append_i64(&text, (int64_t)epoch->step) &&
-        append_number(&text, "train_loss", epoch->loss) &&
-        append_elbo(&text, "train", true, &epoch->train) &&
-        append_elbo(&text, "held_out", epoch->has_held_out, &epoch->held_out) &&
-        append_number(&text, "threshold", epoch->threshold) && json_append(&text, ", \"best\": ") &&
-        json_append(&text, epoch->best ? "true" : "false") &&
-        append_clock(&text, "seconds", progress->seconds) &&
-        append_clock(&text, "images_per_s", progress->images_per_s) && json_append(&text, "}\n");
-    cupel_status status = fine ? run_folder_append(&job->folder, RUN_METRICS, text.bytes,
-                                                   &job->metrics_bytes, &job->error)
-                               : cupel_fail_memory(&job->error, "a line of metrics", 0);
-    json_text_release(&text);
-    return status;
-}
-
 static cupel_status write_plan(cupel_job *job) {
     char *text;
     CUPEL_TRY(passed(job, cupel_plan_format(job->plan, &text), cupel_plan_error(job->plan)));
@@ -216,11 +166,8 @@ static cupel_status write_environment(cupel_job *job) {
 /* --- making --- */
 
 static cupel_status own_recipe(cupel_job *job, cupel_recipe *recipe) {
-    const char *text;
     CUPEL_TRY(passed(job, cupel_recipe_check(recipe), cupel_recipe_error(recipe)));
-    CUPEL_TRY(passed(job, cupel_recipe_text(recipe, &text), cupel_recipe_error(recipe)));
-    const cupel_status status = cupel_recipe_parse(&job->recipe, text, strlen(text), "recipe");
-    return passed(job, status, job->recipe == NULL ? NULL : cupel_recipe_error(job->recipe));
+    return passed(job, recipe_copy(&job->recipe, recipe), NULL);
 }
 
 /* Follows a plan that was written earlier. */
@@ -557,16 +504,32 @@ static cupel_status report(cupel_job *job, const cupel_progress *progress) {
                       job->path);
 }
 
+static cupel_status save_epoch(cupel_job *job, const cupel_progress *progress) {
+    CUPEL_TRY(run_folder_append(&job->folder, RUN_METRICS, progress->epoch_line,
+                                &job->metrics_bytes, &job->error));
+    CUPEL_TRY(save_weights(job, progress->epoch));
+    CUPEL_TRY(save_state(job));
+    const cupel_trainer_info info = cupel_trainer_get_info(job->trainer);
+    if (info.epoch < info.epochs)
+        return report(job, progress);
+    if (job->progress != NULL) /* nothing is left to stop */
+        (void)job->progress(job->user, progress);
+    return CUPEL_STATUS_OK;
+}
+
 static cupel_status end_epoch(cupel_job *job, cupel_progress *progress) {
     cupel_epoch_result epoch;
+    struct json_text line = {0};
     CUPEL_TRY(passed(job, cupel_trainer_end_epoch(job->trainer, &epoch),
                      cupel_trainer_error(job->trainer)));
-    CUPEL_TRY(write_metrics(job, &epoch, progress));
-    CUPEL_TRY(save_weights(job, &epoch));
-    CUPEL_TRY(save_state(job));
+    const bool fine = epoch_line(&line, &epoch, progress);
     progress->epoch = &epoch;
-    const cupel_status status = report(job, progress);
+    progress->epoch_line = line.bytes;
+    const cupel_status status =
+        fine ? save_epoch(job, progress) : cupel_fail_memory(&job->error, "a line of metrics", 0);
+    json_text_release(&line);
     progress->epoch = NULL;
+    progress->epoch_line = NULL;
     job->epoch_began = now();
     job->epoch_images = 0;
     return status;

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "cupel/protocol.h"
+#include "data/recipe_internal.h"
 
 struct cupel_protocol {
     cupel_recipe *recipe;
@@ -200,31 +201,20 @@ static cupel_status build(cupel_protocol *protocol, const char *folder, const ch
     return open_train(protocol);
 }
 
-/* A recipe of its own, so that the caller's may change or go. */
-static cupel_status copy_recipe(cupel_protocol *protocol, cupel_recipe *recipe) {
-    const char *text;
-    cupel_status status = cupel_recipe_text(recipe, &text);
-    if (status != CUPEL_STATUS_OK)
-        return cupel_fail(&protocol->error, status, "%s", cupel_recipe_error(recipe));
-    status = cupel_recipe_parse(&protocol->recipe, text, strlen(text), "recipe");
-    if (status == CUPEL_STATUS_OK)
-        return status;
-    return cupel_fail(&protocol->error, status, "%s",
-                      protocol->recipe == NULL ? cupel_status_text(status)
-                                               : cupel_recipe_error(protocol->recipe));
-}
-
 cupel_status cupel_protocol_create(cupel_protocol **out, cupel_recipe *recipe, const char *folder,
                                    const char *beside) {
     *out = cupel_alloc(1, sizeof **out);
     if (*out == NULL)
         return CUPEL_STATUS_OUT_OF_MEMORY;
     cupel_protocol *const protocol = *out;
-    cupel_status status = copy_recipe(protocol, recipe);
+    /* A recipe of its own, so that the caller's may change or go. */
+    cupel_status status = recipe_copy(&protocol->recipe, recipe);
     if (status == CUPEL_STATUS_OK)
         status = build(protocol, folder, beside);
     if (status != CUPEL_STATUS_OK && protocol->error.text[0] == '\0')
-        (void)cupel_fail(&protocol->error, status, "%s", cupel_recipe_error(protocol->recipe));
+        (void)cupel_fail(&protocol->error, status, "%s",
+                         protocol->recipe == NULL ? cupel_status_text(status)
+                                                  : cupel_recipe_error(protocol->recipe));
     return status;
 }
 
