@@ -346,9 +346,8 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kinds),        cmocka_unit_test(test_damage),
         cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_sheet),
-        cmocka_unit_test(test_narrow_sheet),
-        cmocka_unit_test(test_colour_sheet), cmocka_unit_test(test_font),
-        cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_narrow_sheet), cmocka_unit_test(test_colour_sheet),
+        cmocka_unit_test(test_font),         cmocka_unit_test(test_faults),
     };
     return CHECK_MAIN(tests);
 }

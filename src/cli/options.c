@@ -16,7 +16,7 @@ struct row {
     const char *name;     /* without the dashes */
     const char *argument; /* NULL: a flag */
     unsigned commands;
-    const char *key; /* of the recipe */
+    const char *key;  /* of the recipe */
     const char *help; /* or "train: ...|score: ..." where the commands differ */
 };
 
@@ -306,7 +306,7 @@ static void print_program_help(FILE *stream) {
     fputs(
         "\n  cupel --version\n\n"
         "Exit codes: 0 fine, 1 failure, 2 usage, 3 bad data, 4 input or output, 5 device or plan,\n"
-        "6 diverged, 7 gate failed, 130/143/129 stopped by a signal (train saves its state first).\n",
+        "6 diverged, 7 gate failed, 130/143/129 stopped by a signal (train saves first).\n",
         stream);
 }
 
@@ -335,7 +335,7 @@ void print_help(FILE *stream, enum command command) {
                  rows[i].argument == NULL ? "" : rows[i].argument);
         fprintf(stream, "  %-18s ", left);
         print_option_help(stream, rows[i].help, command);
-        fprintf(stream, "%s%s\n", rows[i].key == NULL ? "" : "; recipe: ",
-                rows[i].key == NULL ? "" : rows[i].key);
+        fprintf(stream, "%s%s\n",
+                rows[i].key == NULL ? "" : "; recipe: ", rows[i].key == NULL ? "" : rows[i].key);
     }
 }

@@ -214,8 +214,8 @@ static bool check_files(const struct arguments *arguments) {
     struct stat info;
     if (out == NULL || sheet == NULL)
         return true;
-    if (strcmp(out, sheet) != 0 && !(stat(out, &info) == 0 && S_ISREG(info.st_mode) &&
-                                     same_file(sheet, &info)))
+    if (strcmp(out, sheet) != 0 &&
+        !(stat(out, &info) == 0 && S_ISREG(info.st_mode) && same_file(sheet, &info)))
         return true;
     complain("--out and --sheet are one file, %s: give two", out);
     return false;
@@ -227,8 +227,7 @@ int command_score(const struct arguments *arguments) {
     struct weights_paths paths;
     if (!arguments_whole(arguments, OPTION_THREADS, 0, 256, 0, &threads) ||
         !arguments_whole(arguments, OPTION_SAMPLES, 1, 1000, 0, &samples) ||
-        !arguments_whole(arguments, OPTION_TOP, 1, 1000, 20, &top) ||
-        !check_files(arguments))
+        !arguments_whole(arguments, OPTION_TOP, 1, 1000, 20, &top) || !check_files(arguments))
         return EXIT_USAGE;
     code = find_weights(&paths, arguments->operands[0], arguments);
     if (code != EXIT_FINE)

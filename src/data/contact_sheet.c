@@ -115,7 +115,7 @@ static void measure(struct layout *layout, const cupel_sheet_section *sections, 
                           (layout->reconstructions ? layout->picture_height + INNER_GAP : 0) +
                           (layout->captions ? CAPTION_LINE : 0);
     *width = 2 * MARGIN + widest * (layout->cell_width + GAP) - GAP;
-    for (size_t s = 0; s < count; s++) { /* a narrow sheet is as wide as its titles, within reason */
+    for (size_t s = 0; s < count; s++) { /* narrow sheets are as wide as their titles */
         const size_t letters = sections[s].title == NULL ? 0 : strlen(sections[s].title);
         const int64_t shown = letters < MOST_TITLE ? (int64_t)letters : MOST_TITLE;
         const int64_t needed = 2 * MARGIN + shown * FONT_ADVANCE * TITLE_SCALE;

@@ -129,8 +129,8 @@ bool cupel_dataset_holds(const char *folder, const char *split) {
     struct cupel_error error = {0};
     const char *const *const stems = stems_of(split);
     char *images = NULL;
-    const bool holds = stems != NULL && find_file(folder, stems, "images", 3, &images, &error) ==
-                                            CUPEL_STATUS_OK &&
+    const bool holds = stems != NULL &&
+                       find_file(folder, stems, "images", 3, &images, &error) == CUPEL_STATUS_OK &&
                        images != NULL;
     cupel_free(images);
     return holds;
