@@ -244,6 +244,40 @@ static cupel_status open_body(void *user) {
     return status;
 }
 
+/* The images with the labels and class names beside them. */
+static cupel_status read_images_body(void *user) {
+    cupel_dataset *set;
+    const cupel_status status = cupel_dataset_read_images(&set, user);
+    if (status == CUPEL_STATUS_OK) {
+        CHECK_I64(cupel_dataset_pixels(set, 1)[2], 6);
+        CHECK_I64(cupel_dataset_label(set, 0), 9);
+        CHECK_STRING(cupel_dataset_class_name(set, 1), "b");
+    }
+    cupel_dataset_destroy(set);
+    return status;
+}
+
+static void test_file_with_labels_beside_it(void **state) {
+    (void)state;
+    char *const folder = drill_folder();
+    cupel_dataset *set;
+    CHECK(!cupel_dataset_holds(folder, "test") && !cupel_dataset_holds(folder, "valid"));
+    put(folder, "test-images.idx3-ubyte", images, sizeof images);
+    put(folder, "classes.txt", "a\nb\n", 4);
+    CHECK(cupel_dataset_holds(folder, "test") && !cupel_dataset_holds(folder, "train"));
+    char *const path = file_join(folder, "test-images.idx3-ubyte");
+    CHECK_OK(cupel_dataset_read_images(&set, path));
+    CHECK(!cupel_dataset_get_info(set).labelled);
+    cupel_dataset_destroy(set);
+    put(folder, "test-labels-idx1-ubyte", labels, sizeof labels);
+    CHECK_OK(read_images_body(path));
+    CHECK(drill_memory(read_images_body, path) > 10);
+    put(folder, "test-labels-idx1-ubyte", one_label, sizeof one_label);
+    CHECK_STATUS(read_images_body(path), CUPEL_STATUS_MISMATCH);
+    cupel_free(path);
+    drill_folder_remove(folder);
+}
+
 static void test_folder(void **state) {
     (void)state;
     char *const folder = drill_folder();
@@ -336,6 +370,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_concatenate_and_shift),
         cmocka_unit_test(test_folder),
         cmocka_unit_test(test_refused_memory),
+        cmocka_unit_test(test_file_with_labels_beside_it),
     };
     return CHECK_MAIN(tests);
 }
