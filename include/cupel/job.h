@@ -32,7 +32,8 @@ typedef struct cupel_progress {
 } cupel_progress;
 
 /* Called after every step and once more after every epoch. Returning false stops the job: it saves
- * its state and cupel_job_run() returns INTERRUPTED; after the last epoch nothing is left to stop. */
+ * its state and cupel_job_run() returns INTERRUPTED. After the last epoch nothing is left to
+ * stop. */
 typedef bool (*cupel_progress_function)(void *user, const cupel_progress *progress);
 
 /* Right when zeroed. */
@@ -52,8 +53,8 @@ typedef struct cupel_job_options {
 } cupel_job_options;
 
 /* The sentence of a failure is on the context. INVALID_ARGUMENT when the folder holds a run, BUSY
- * when another process has it, IO, BAD_DATA, MISMATCH (plan), and what cupel_trainer_create()
- * returns. */
+ * when another process has it, IO, BAD_DATA, MISMATCH (plan, or a recipe that the run was not
+ * trained with), and what cupel_trainer_create() returns. */
 CUPEL_API CUPEL_CHECKED cupel_status cupel_job_create(cupel_job **out, cupel_context *context,
                                                       cupel_recipe *recipe,
                                                       const cupel_job_options *options);
