@@ -59,6 +59,12 @@ static cupel_status run_pack(struct exec_frame *frame, const struct exec_step *s
     return status == CUPEL_STATUS_OK ? status : step_failed(frame, step, kernel, status);
 }
 
+/* What the kernel was planned for: exactly, where it must be, or at most. */
+static int step_threads(const struct exec_frame *frame, const struct exec_step *step) {
+    const bool fixed = (step->plan.kernel->flags & KERNEL_FIXED_THREADS) != 0;
+    return fixed || step->plan.threads < frame->threads ? step->plan.threads : frame->threads;
+}
+
 cupel_status backend_run_step(struct exec_frame *frame, uint32_t index) {
     const struct exec_step *step = &frame->program->steps[index];
     if (step->pack_of >= 0)
@@ -83,8 +89,7 @@ cupel_status backend_run_step(struct exec_frame *frame, uint32_t index) {
         .inputs = inputs,
         .outputs = outputs,
         .scratch = step->scratch == UINT32_MAX ? NULL : frame->addresses[step->scratch],
-        .threads =
-            (kernel->flags & KERNEL_FIXED_THREADS) != 0 ? step->plan.threads : frame->threads,
+        .threads = step_threads(frame, step),
     };
     const cupel_status status = kernel->run(&step->plan, &call);
     return status == CUPEL_STATUS_OK ? status : step_failed(frame, step, kernel, status);

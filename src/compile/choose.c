@@ -65,6 +65,15 @@ static cupel_status try_kernel(struct compile *c, const struct graph_node *node,
                       kernel->name, error.text[0] ? error.text : cupel_status_text(status));
 }
 
+/* A second thread is woken only for steps that are worth it: handing out work and waiting for its end
+ * takes tens of microseconds where idle threads sleep. */
+static int threads_for(const cupel_op_view *view, int most) {
+    enum { FLOPS_WORTH = 8000000, BYTES_WORTH = 4 << 20 };
+    if (view->op->run) /* who knows what an op from outside costs */
+        return most;
+    return op_view_flops(view) < FLOPS_WORTH && op_view_bytes(view) < BYTES_WORTH ? 1 : most;
+}
+
 cupel_status choose_kernel(struct compile *c, const struct graph_node *node, bool reference_too,
                            struct kernel_plan **out) {
     *out = NULL;
@@ -77,6 +86,7 @@ cupel_status choose_kernel(struct compile *c, const struct graph_node *node, boo
     }
     struct kernel_request request = {.threads = c->threads};
     CUPEL_TRY(node_view(c, node, &request.view));
+    request.threads = threads_for(&request.view, c->threads);
     uint64_t key = 0;
     const char *recorded = NULL;
     if (c->options->plan && !c->reference) {

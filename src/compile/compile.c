@@ -75,15 +75,6 @@ static cupel_status write_constant(struct cupel_program *program, uint32_t id) {
 
 /* --- what the program keeps and tells --- */
 
-double op_view_flops(const cupel_op_view *view) {
-    if (view->op->flops)
-        return view->op->flops(view);
-    double count = 0;
-    for (int k = 0; k < view->n_outputs; k++)
-        count += (double)cupel_shape_count(view->outputs[k].shape);
-    return count;
-}
-
 static void fill_info(struct cupel_program *program) {
     const struct program_draft *draft = &program->draft;
     cupel_program_info *info = &program->info;
@@ -101,7 +92,10 @@ static void fill_info(struct cupel_program *program) {
         info->reorders += step->view.op == &op_reorder;
         if ((kernel->flags & KERNEL_REFERENCE) && flops > 1e6)
             info->reference_steps_over_1mflop++;
-        program->fixed_threads = program->fixed_threads || (kernel->flags & KERNEL_FIXED_THREADS);
+        program->fixed_threads = program->fixed_threads ||
+                                 (step->plan.threads > 1 && (kernel->flags & KERNEL_FIXED_THREADS));
+        if (step->plan.threads > program->most_threads)
+            program->most_threads = step->plan.threads;
         hash = hash_combine(hash, hash_string(step->name));
         hash = hash_combine(hash, hash_string(kernel->name));
         hash = hash_combine(hash, kernel->revision);

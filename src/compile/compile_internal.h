@@ -56,6 +56,11 @@ cupel_status number_edges(struct compile *c, uint32_t **out);
 /* The view of a node for infer, flops and kernels, in the arena. */
 cupel_status node_view(struct compile *c, const struct graph_node *node, cupel_op_view *out);
 
+/* Floating-point operations of one run of the op: its row's figure, or one per output element; and
+ * the bytes of its operands and results. */
+double op_view_flops(const cupel_op_view *view);
+size_t op_view_bytes(const cupel_op_view *view);
+
 /* --- rewriting --- */
 struct rewrite {
     struct compile *compile;

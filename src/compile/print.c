@@ -18,15 +18,6 @@ static const char *space_name(enum memory_space space) {
     return "?";
 }
 
-static size_t bytes_of(const cupel_op_view *view) {
-    size_t bytes = 0;
-    for (int i = 0; i < view->n_inputs; i++)
-        bytes += cupel_desc_bytes(&view->inputs[i]);
-    for (int k = 0; k < view->n_outputs; k++)
-        bytes += cupel_desc_bytes(&view->outputs[k]);
-    return bytes;
-}
-
 static void print_header(const cupel_program *program, FILE *stream) {
     const cupel_program_info *info = &program->info;
     char gflop[NUMBER_TEXT_SIZE];
@@ -49,7 +40,7 @@ static void print_step(const cupel_program *program, uint32_t t, FILE *stream) {
     fprintf(stream, "%5u%c %-34s %-26s %-18s %10s MFLOP %9s MB ", t, step->prologue ? 'p' : ' ',
             step->name, view->op->name, kernel->name,
             number_format_fixed(mflop, op_view_flops(view) / 1e6, 3),
-            number_format_fixed(mbytes, (double)bytes_of(view) / 1e6, 3));
+            number_format_fixed(mbytes, (double)op_view_bytes(view) / 1e6, 3));
     for (int k = 0; k < view->n_outputs; k++) {
         const cupel_desc *desc = &view->outputs[k];
         const uint32_t id = step->buffers[view->n_inputs + k];

@@ -19,6 +19,7 @@ struct cupel_program {
     const char *name;
     bool reference;
     int threads;
+    int most_threads;     /* of any step */
     bool fixed_threads; /* some kernel runs with its planned threads only */
     void *memory;       /* SPACE_PROGRAM */
     void **addresses;   /* per buffer, filled at each run */
@@ -46,8 +47,5 @@ struct cupel_bindings {
     atomic_bool running;
     struct cupel_error error;
 };
-
-/* Floating-point operations of one run of the op: its row's figure, or one per output element. */
-double op_view_flops(const cupel_op_view *view);
 
 #endif

@@ -62,6 +62,24 @@ cupel_status node_view(struct compile *c, const struct graph_node *node, cupel_o
     return CUPEL_STATUS_OK;
 }
 
+double op_view_flops(const cupel_op_view *view) {
+    if (view->op->flops)
+        return view->op->flops(view);
+    double count = 0;
+    for (int k = 0; k < view->n_outputs; k++)
+        count += (double)cupel_shape_count(view->outputs[k].shape);
+    return count;
+}
+
+size_t op_view_bytes(const cupel_op_view *view) {
+    size_t bytes = 0;
+    for (int i = 0; i < view->n_inputs; i++)
+        bytes += cupel_desc_bytes(&view->inputs[i]);
+    for (int k = 0; k < view->n_outputs; k++)
+        bytes += cupel_desc_bytes(&view->outputs[k]);
+    return bytes;
+}
+
 cupel_status rewrite_begin(struct rewrite *rewrite, struct compile *c) {
     *rewrite = (struct rewrite){.compile = c};
     CUPEL_TRY(number_edges(c, &rewrite->first));

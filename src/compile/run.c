@@ -174,9 +174,11 @@ static cupel_status execute(cupel_program *program, const cupel_run_options *opt
     struct backend *backend = program->context->backend;
     struct visit visit = {program, options};
     const bool stale = prologue_is_stale(program);
+    const int threads = options->threads ? options->threads : program->threads;
     struct exec_frame frame = {.program = &program->draft.exec,
                                .addresses = program->addresses,
-                               .threads = options->threads ? options->threads : program->threads,
+                               .threads = threads < program->most_threads ? threads
+                                                                          : program->most_threads,
                                .run_prologue = stale,
                                .failed_step = UINT32_MAX,
                                .error = &program->error};
