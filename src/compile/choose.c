@@ -65,8 +65,8 @@ static cupel_status try_kernel(struct compile *c, const struct graph_node *node,
                       kernel->name, error.text[0] ? error.text : cupel_status_text(status));
 }
 
-/* A second thread is woken only for steps that are worth it: handing out work and waiting for its end
- * takes tens of microseconds where idle threads sleep. */
+/* A second thread is woken only for steps that are worth it: handing out work and waiting for its
+ * end takes tens of microseconds where idle threads sleep. */
 static int threads_for(const cupel_op_view *view, int most) {
     enum { FLOPS_WORTH = 8000000, BYTES_WORTH = 4 << 20 };
     if (view->op->run) /* who knows what an op from outside costs */

@@ -19,7 +19,7 @@ struct cupel_program {
     const char *name;
     bool reference;
     int threads;
-    int most_threads;     /* of any step */
+    int most_threads;   /* of any step */
     bool fixed_threads; /* some kernel runs with its planned threads only */
     void *memory;       /* SPACE_PROGRAM */
     void **addresses;   /* per buffer, filled at each run */
