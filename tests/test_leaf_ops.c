@@ -173,6 +173,32 @@ static void constant_holds_its_data(struct golden_machine *machine) {
     expect(&program, "scalar", scalar, 1);
     golden_program_close(&program);
 }
+/* What a constant cannot hold is refused, not wrapped. */
+static void test_constants_refused(void **state) {
+    (void)state;
+    const struct {
+        cupel_type type;
+        double value;
+    } rows[] = {{CUPEL_TYPE_U8, 300},   {CUPEL_TYPE_U8, -1},    {CUPEL_TYPE_I32, 1e12},
+                {CUPEL_TYPE_I64, 1e30}, {CUPEL_TYPE_I64, NAN},  {CUPEL_TYPE_U64, -1},
+                {CUPEL_TYPE_U8, 255},   {CUPEL_TYPE_F32, 1e30}, {CUPEL_TYPE_I32, -0x1p31}};
+    cupel_context *context;
+    CHECK_OK(cupel_context_create(&context, NULL));
+    for (size_t i = 0; i <= sizeof rows / sizeof *rows; i++) {
+        cupel_graph *graph;
+        CHECK_OK(cupel_graph_create(&graph, context, NULL));
+        if (i == sizeof rows / sizeof *rows)
+            cupel_constant(graph, CUPEL_TYPE_F32, CUPEL_SHAPE(2), NULL);
+        else
+            cupel_full(graph, rows[i].type, cupel_shape_scalar(), rows[i].value);
+        const bool fits = i >= 6 && i < 9;
+        CHECK_STATUS(cupel_graph_check(graph),
+                     fits ? CUPEL_STATUS_OK : CUPEL_STATUS_INVALID_ARGUMENT);
+        CHECK_OK(cupel_graph_destroy(graph));
+    }
+    CHECK_OK(cupel_context_destroy(context));
+}
+
 static void test_constant_holds_its_data(void **state) {
     (void)state;
     everywhere(constant_holds_its_data);
@@ -252,6 +278,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_scalars_of_every_type),
         cmocka_unit_test(test_whole_numbers),
         cmocka_unit_test(test_constant_holds_its_data),
+        cmocka_unit_test(test_constants_refused),
         cmocka_unit_test(test_variables_read_before_assign),
         cmocka_unit_test(test_guard_stops),
     };

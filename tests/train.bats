@@ -222,6 +222,15 @@ signal_test() { # NAME CODE
     [[ "$output" != *warning* ]]
 }
 
+@test "the state of a finished run brings its weights back" {
+    local alone=$BATS_TEST_TMPDIR/finished
+    mkdir "$alone"
+    cp "$RUN/state.safetensors" "$alone"
+    "$CUPEL" train --resume "$alone" --data "$RECIPES" --quiet
+    cmp "$alone/last.safetensors" "$RUN/last.safetensors"
+    "$CUPEL" score "$alone" --weights last "$RECIPES/sample" >/dev/null
+}
+
 # Starts a training in the background that waits, before it takes its folder, until a plan is
 # written into the pipe; $! is the program.
 start_waiting() { # PIPE [option...]

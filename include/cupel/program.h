@@ -47,7 +47,9 @@ typedef struct cupel_compile_options {
     cupel_type real; /* what REAL becomes: F32 (also when 0 = REAL), F64 or BF16 */
     bool reference;  /* second compile for checks: no fusion, plain layouts, own buffer for every
                            value, fp64-accumulating kernels; node names join it to the fast one */
-    int threads;     /* the most a run may use; 0: 1 */
+    /* A program with a library kernel that is planned for a number of threads runs with exactly
+     * that number. */
+    int threads; /* the most a run may use; 0: 1 */
     cupel_plan_method method;
     cupel_plan *plan; /* choices of kernels: read, and extended by what was chosen; or NULL */
 } cupel_compile_options;

@@ -1,7 +1,7 @@
 /*
  * Trainer: a recipe's network in training, in memory. One step is one program: forward, backward,
  * update, loss guard, and the sums of the epoch; a smaller last batch is a program of its own.
- * Batches are prepared by worker threads while a step runs. Files are the business of run.h.
+ * Batches are prepared by worker threads while a step runs. Files are the business of job.h.
  *
  *   1. cupel_trainer_create() on data sets, which must outlive it
  *   2. cupel_trainer_import() a state, to go on where it was exported
@@ -72,6 +72,10 @@ CUPEL_API CUPEL_CHECKED cupel_status cupel_trainer_step(cupel_trainer *trainer,
 /* Reads the sums of the epoch, scores the held-out images, and moves on to the next epoch. */
 CUPEL_API CUPEL_CHECKED cupel_status cupel_trainer_end_epoch(cupel_trainer *trainer,
                                                              cupel_epoch_result *out);
+/* Judges the present weights on the held-out images and changes nothing: what an epoch that ended
+ * here would say of them, without its training figures. best: none so far was better. */
+CUPEL_API CUPEL_CHECKED cupel_status cupel_trainer_judge(cupel_trainer *trainer,
+                                                         cupel_epoch_result *out);
 
 typedef struct cupel_trainer_info {
     int64_t images, held_out, batches, epochs;

@@ -3,6 +3,7 @@
  * once to the program's type. One element may stand for all (uniform). No gradient.
  * Test: tests/test_graph.c
  */
+#include "base/number.h"
 #include "op/op_internal.h"
 
 static cupel_status infer(const cupel_op_view *view) {
@@ -46,8 +47,21 @@ cupel_node cupel_constant(cupel_graph *graph, cupel_type type, cupel_shape shape
                           const void *data) {
     if (!cupel_shape_valid(shape))
         return graph_fail(graph, CUPEL_STATUS_SHAPE, "constant: impossible shape");
+    if (data == NULL)
+        return graph_fail(graph, CUPEL_STATUS_INVALID_ARGUMENT, "constant: data is NULL");
     return constant(graph, type, shape, data,
                     (size_t)cupel_shape_count(shape) * element_size(type));
+}
+
+/* Whether an integer type can hold the value; real types hold all. */
+static bool holds(cupel_type type, double value) {
+    switch (type) {
+    case CUPEL_TYPE_I32: return value >= -0x1p31 && value < 0x1p31;
+    case CUPEL_TYPE_I64: return value >= -0x1p63 && value < 0x1p63;
+    case CUPEL_TYPE_U64: return value > -1 && value < 0x1p64;
+    case CUPEL_TYPE_U8: return value > -1 && value < 256;
+    default: return true;
+    }
 }
 
 cupel_node cupel_full(cupel_graph *graph, cupel_type type, cupel_shape shape, double value) {
@@ -60,6 +74,11 @@ cupel_node cupel_full(cupel_graph *graph, cupel_type type, cupel_shape shape, do
         uint8_t u8;
         uint16_t bf16;
     } element = {0};
+    if (!holds(type, value)) {
+        char text[NUMBER_TEXT_SIZE];
+        return graph_fail(graph, CUPEL_STATUS_INVALID_ARGUMENT, "constant: %s cannot hold %s",
+                          cupel_type_name(type), number_format_f64(text, value));
+    }
     switch (type) {
     case CUPEL_TYPE_REAL:
     case CUPEL_TYPE_F64: element.f64 = value; break;

@@ -541,13 +541,27 @@ static bool checkpoint_is_due(const cupel_job *job, const cupel_step_result *ste
     return job->checkpoint_seconds > 0 && now() - job->saved_at >= job->checkpoint_seconds;
 }
 
+/* A finished run whose state came alone: its weights are derived from it once more. */
+static cupel_status restore_weights(cupel_job *job) {
+    char *path;
+    CUPEL_TRY(file_path(job, RUN_LAST, &path));
+    const bool there = file_exists(path);
+    cupel_free(path);
+    if (there)
+        return CUPEL_STATUS_OK;
+    cupel_epoch_result judged;
+    CUPEL_TRY(
+        passed(job, cupel_trainer_judge(job->trainer, &judged), cupel_trainer_error(job->trainer)));
+    return save_weights(job, &judged);
+}
+
 static cupel_status run_all(cupel_job *job) {
     job->saved_at = job->epoch_began = now();
     for (;;) {
         const cupel_trainer_info info = cupel_trainer_get_info(job->trainer);
         cupel_progress progress = {0};
         if (info.epoch >= info.epochs)
-            return CUPEL_STATUS_OK;
+            return restore_weights(job);
         if (info.batch < info.batches) {
             CUPEL_TRY(passed(job, cupel_trainer_step(job->trainer, &progress.step),
                              cupel_trainer_error(job->trainer)));

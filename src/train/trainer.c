@@ -372,6 +372,13 @@ cupel_status cupel_trainer_end_epoch(cupel_trainer *trainer, cupel_epoch_result 
     return CUPEL_STATUS_OK;
 }
 
+cupel_status cupel_trainer_judge(cupel_trainer *trainer, cupel_epoch_result *out) {
+    *out = (cupel_epoch_result){.epoch = trainer->epoch - 1, .step = trainer->step};
+    CUPEL_TRY(score_held_out(trainer, out));
+    out->best = out->has_held_out && out->held_out.elbo <= trainer->best;
+    return CUPEL_STATUS_OK;
+}
+
 /* --- looking --- */
 
 cupel_trainer_info cupel_trainer_get_info(const cupel_trainer *trainer) {
