@@ -202,3 +202,33 @@ struct attrs_shape attrs_of_shape(cupel_shape shape) {
 cupel_shape attrs_to_shape(const struct attrs_shape *attrs) {
     return cupel_shape_make((int)attrs->rank, attrs->dims);
 }
+
+/* g where x beats the other, half of it where they are equal, else 0. */
+static cupel_node tie_shared(cupel_node g, cupel_node x, cupel_node other, cupel_comparison beats) {
+    const cupel_node wins = cupel_compare(beats, x, other);
+    const cupel_node ties = cupel_compare(CUPEL_EQUAL, x, other);
+    const cupel_node shared = cupel_select(ties, cupel_scale(g, 0.5), scalar_like(g, 0.0));
+    return cupel_select(wins, g, shared);
+}
+
+cupel_status adjoint_extremum(const cupel_adjoint *adjoint, cupel_comparison beats) {
+    const cupel_node g = adjoint->diff_outputs[0];
+    const cupel_node a = adjoint->inputs[0], b = adjoint->inputs[1];
+    if (adjoint->wanted[0])
+        adjoint->diff_inputs[0] = adjoint_unbroadcast(tie_shared(g, a, b, beats), a);
+    if (adjoint->wanted[1])
+        adjoint->diff_inputs[1] = adjoint_unbroadcast(tie_shared(g, b, a, beats), b);
+    return CUPEL_STATUS_OK;
+}
+
+cupel_status adjoint_reduce_extremum(const cupel_adjoint *adjoint) {
+    const cupel_node x = adjoint->inputs[0];
+    const struct attrs_reduce *attrs = adjoint->attrs;
+    const uint32_t axes = (uint32_t)attrs->axes;
+    const cupel_node g = adjoint_keep_axes(adjoint->diff_outputs[0], x, axes);
+    const cupel_node y = adjoint_keep_axes(adjoint->outputs[0], x, axes);
+    const cupel_node equal = cupel_compare(CUPEL_EQUAL, x, y);
+    /* At least 1, so that a NaN does not make a division by 0 where nothing is equal. */
+    const cupel_node k = cupel_maximum(cupel_reduce_sum(equal, axes, true), scalar_like(y, 1.0));
+    return adjoint_unary(adjoint, cupel_select(equal, cupel_div(g, k), scalar_like(g, 0.0)));
+}

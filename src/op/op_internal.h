@@ -51,6 +51,11 @@ double flops_per_input(const cupel_op_view *view);
 cupel_node adjoint_unbroadcast(cupel_node g, cupel_node like);
 /* diff_inputs[0] = g * factor, for unary ops; convenience. */
 cupel_status adjoint_unary(const cupel_adjoint *adjoint, cupel_node diff_src);
+/* maximum (CUPEL_GREATER) and minimum (CUPEL_LESS): all to the one that wins, half each on a
+ * tie. */
+cupel_status adjoint_extremum(const cupel_adjoint *adjoint, cupel_comparison beats);
+/* reduce_max and reduce_min: shared equally among the elements that equal the result. */
+cupel_status adjoint_reduce_extremum(const cupel_adjoint *adjoint);
 /* A reduction's result (or its gradient) with the reduced axes of src back, at extent 1. */
 cupel_node adjoint_keep_axes(cupel_node reduced, cupel_node src, uint32_t axes);
 /* A scalar constant of the type of `like`, which may be poisoned. */

@@ -8,22 +8,8 @@
  */
 #include "op/op_internal.h"
 
-/* g where x is the smaller, half of it where x equals other, else 0. */
-static cupel_node tie_shared(cupel_node g, cupel_node x, cupel_node other) {
-    const cupel_node wins = cupel_compare(CUPEL_LESS, x, other);
-    const cupel_node ties = cupel_compare(CUPEL_EQUAL, x, other);
-    const cupel_node shared = cupel_select(ties, cupel_scale(g, 0.5), scalar_like(g, 0.0));
-    return cupel_select(wins, g, shared);
-}
-
 static cupel_status adjoint(const cupel_adjoint *adjoint) {
-    const cupel_node g = adjoint->diff_outputs[0];
-    const cupel_node a = adjoint->inputs[0], b = adjoint->inputs[1];
-    if (adjoint->wanted[0])
-        adjoint->diff_inputs[0] = adjoint_unbroadcast(tie_shared(g, a, b), a);
-    if (adjoint->wanted[1])
-        adjoint->diff_inputs[1] = adjoint_unbroadcast(tie_shared(g, b, a), b);
-    return CUPEL_STATUS_OK;
+    return adjoint_extremum(adjoint, CUPEL_LESS);
 }
 
 const cupel_op op_minimum = {

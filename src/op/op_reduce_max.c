@@ -7,18 +7,6 @@
  */
 #include "op/op_internal.h"
 
-static cupel_status adjoint(const cupel_adjoint *adjoint) {
-    const cupel_node x = adjoint->inputs[0];
-    const struct attrs_reduce *attrs = adjoint->attrs;
-    const uint32_t axes = (uint32_t)attrs->axes;
-    const cupel_node g = adjoint_keep_axes(adjoint->diff_outputs[0], x, axes);
-    const cupel_node y = adjoint_keep_axes(adjoint->outputs[0], x, axes);
-    const cupel_node equal = cupel_compare(CUPEL_EQUAL, x, y);
-    /* At least 1, so that a NaN does not make a division by 0 where nothing is equal. */
-    const cupel_node k = cupel_maximum(cupel_reduce_sum(equal, axes, true), scalar_like(y, 1.0));
-    return adjoint_unary(adjoint, cupel_select(equal, cupel_div(g, k), scalar_like(g, 0.0)));
-}
-
 const cupel_op op_reduce_max = {
     .size = sizeof(cupel_op),
     .version = CUPEL_OP_VERSION,
@@ -31,7 +19,7 @@ const cupel_op op_reduce_max = {
     .nan_rule = CUPEL_NAN_PROPAGATES,
     .precision = CUPEL_PRECISION_WIDE,
     .infer = infer_reduce,
-    .adjoint = adjoint,
+    .adjoint = adjoint_reduce_extremum,
     .flops = flops_per_input,
 };
 
