@@ -170,14 +170,16 @@ static cupel_status allocate(struct codec *codec, cupel_image *image, int64_t wi
     return CUPEL_STATUS_OK;
 }
 
-/* Asks for 8 bits a channel, and checks the announced size. */
+/*
+ * Asks for 8 bits a channel, and checks the announced size. Chunks that do not change pixels are
+ * skipped unread: libpng would allocate what their headers announce, up to 2 GiB.
+ */
 static cupel_status prepare(struct codec *codec, cupel_image *image) {
     png_struct *const png = codec->png;
     png_info *const info = codec->info;
     const size_t available = codec->left;
     png_set_user_limits(png, IMAGE_MAX_SIDE, IMAGE_MAX_SIDE);
-    png_set_chunk_malloc_max(png, 1U << 23);
-    png_set_chunk_cache_max(png, 64);
+    png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
     png_read_info(png, info);
     const int64_t width = png_get_image_width(png, info), height = png_get_image_height(png, info);
     const uint64_t raw = (uint64_t)png_get_rowbytes(png, info) * (uint64_t)height;
