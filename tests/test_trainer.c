@@ -315,31 +315,12 @@ struct job_setup {
     char data[128], out[128];
 };
 
-static void write_idx(const char *folder, const char *name, int64_t count, int64_t first,
-                      bool labels) {
-    char path[256];
-    uint8_t header[16] = {
-        0, 0, 8, (uint8_t)(labels ? 1 : 3), 0, 0, 0, (uint8_t)count, 0, 0, 0, SIDE, 0, 0, 0, SIDE};
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    FILE *const file = fopen(path, "wb");
-    CHECK(file != NULL);
-    CHECK(fwrite(header, 1, labels ? 8 : 16, file) > 0);
-    for (int64_t i = 0; i < count; i++) {
-        uint8_t pixels[SIDE * SIDE];
-        draw_stripes(pixels, first + i, SIDE);
-        pixels[0] = labels ? (uint8_t)((first + i) % CLASSES) : pixels[0];
-        CHECK(fwrite(pixels, 1, labels ? 1 : sizeof pixels, file) > 0);
-    }
-    CHECK_I64(fclose(file), 0);
-}
-
 static struct job_setup job_make(const char *folder) {
     struct job_setup s = {.context = context_on(NULL), .recipe = recipe_of(dense_settings)};
     snprintf(s.data, sizeof s.data, "%s-data", folder);
     snprintf(s.out, sizeof s.out, "%s", folder);
     CHECK_I64(mkdir(s.data, 0700), 0);
-    write_idx(s.data, "train-images-idx3-ubyte", 30, 0, false);
-    write_idx(s.data, "train-labels-idx1-ubyte", 30, 0, true);
+    write_striped_idx(s.data, "train", 30, 0, SIDE);
     CHECK_OK(cupel_recipe_set(s.recipe, "data.held_out=8", "test"));
     CHECK_OK(cupel_recipe_set(s.recipe, "train.checkpoint_steps=3", "test"));
     CHECK_OK(cupel_recipe_set(s.recipe, "train.epochs=2", "test"));
@@ -406,6 +387,7 @@ static void test_failing_writes(void **state) {
         check_same_file(whole, broken, "state.safetensors");
         check_same_file(whole, broken, "best.safetensors");
         check_same_file(whole, broken, "last.safetensors");
+        check_same_file(whole, broken, "split.json");
         drill_folder_remove(broken);
         if (status == CUPEL_STATUS_OK) {
             CHECK(n > 20);
@@ -489,6 +471,25 @@ static void test_data_folder_is_remembered(void **state) {
     job_unmake(&s);
 }
 
+/* The same recipe on other images, or on the same divided otherwise, is another run. */
+static void test_other_images_are_refused(void **state) {
+    (void)state;
+    char folder[64];
+    snprintf(folder, sizeof folder, "%s", drill_folder());
+    struct job_setup s = job_make(folder);
+    cupel_job *job;
+    const cupel_job_options more = {.data = s.data, .epochs = 3};
+    CHECK_OK_TEXT(run_job(&s, folder), cupel_context_error(s.context));
+    write_striped_idx(s.data, "train", 30, 1, SIDE);
+    CHECK_STATUS(cupel_job_resume(&job, s.context, folder, &more), CUPEL_STATUS_MISMATCH);
+    CHECK_CONTAINS(cupel_context_error(s.context), "split.json: the images in ");
+    write_striped_idx(s.data, "train", 30, 0, SIDE);
+    CHECK_OK_TEXT(cupel_job_resume(&job, s.context, folder, &more), cupel_context_error(s.context));
+    CHECK_OK(cupel_job_destroy(job));
+    drill_folder_remove(folder);
+    job_unmake(&s);
+}
+
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_epoch_is_the_mean_of_its_steps),
@@ -505,6 +506,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_stopping_on_request),
         cmocka_unit_test(test_stopping_too_late),
         cmocka_unit_test(test_data_folder_is_remembered),
+        cmocka_unit_test(test_other_images_are_refused),
     };
     return CHECK_MAIN(tests);
 }

@@ -11,11 +11,11 @@ setup_file() {
     run --separate-stderr "$CUPEL" train "$TINY" --data "$RECIPES" --out "$BATS_TEST_TMPDIR/a"
     [ "$status" -eq 0 ]
     [ "$output" = "$BATS_TEST_TMPDIR/a" ]
-    for file in config.yaml plan.json env.json metrics.jsonl state.safetensors last.safetensors \
-        best.safetensors log.txt; do
+    for file in config.yaml split.json plan.json env.json metrics.jsonl state.safetensors \
+        last.safetensors best.safetensors log.txt; do
         [ -s "$BATS_TEST_TMPDIR/a/$file" ]
     done
-    [ "$(ls -A "$BATS_TEST_TMPDIR/a" | wc -l)" -eq 8 ]
+    [ "$(ls -A "$BATS_TEST_TMPDIR/a" | wc -l)" -eq 9 ]
     [ "$(wc -l <"$BATS_TEST_TMPDIR/a/metrics.jsonl")" -eq 3 ]
 }
 

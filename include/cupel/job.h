@@ -6,9 +6,9 @@
  *   2. cupel_job_run()
  *   3. cupel_job_destroy()
  *
- * The folder: config.yaml (the recipe, resolved), plan.json, env.json, metrics.jsonl (a line an
- * epoch), state.safetensors (enough to resume), last.safetensors and best.safetensors (weights that
- * can be scored with), log.txt.
+ * The folder: config.yaml (the recipe, resolved), split.json (which images train and judge),
+ * plan.json, env.json, metrics.jsonl (a line an epoch), state.safetensors (enough to resume),
+ * last.safetensors and best.safetensors (weights that can be scored with), log.txt.
  */
 #ifndef CUPEL_JOB_H
 #define CUPEL_JOB_H

@@ -24,7 +24,7 @@ struct judged {
 struct evaluation {
     cupel_scorer *scorer;
     cupel_protocol *protocol;
-    const cupel_dataset *test;
+    cupel_protocol_split split;
     cupel_dataset *padded; /* as the baselines saw the training images */
     double *scores;
     uint8_t *positive, *kept; /* of all images; of those with a finite score */
@@ -70,8 +70,9 @@ static int judge_network(struct evaluation *evaluation) {
     cupel_score *const scores = calloc((size_t)evaluation->count, sizeof *scores);
     if (scores == NULL)
         return fail_with(CUPEL_STATUS_OUT_OF_MEMORY, NULL);
-    int code = fail_with(cupel_scorer_run(evaluation->scorer, evaluation->test, scores, NULL),
-                         cupel_scorer_error(evaluation->scorer));
+    int code =
+        fail_with(cupel_scorer_run(evaluation->scorer, evaluation->split.images, scores, NULL),
+                  cupel_scorer_error(evaluation->scorer));
     for (int64_t i = 0; i < evaluation->count; i++)
         evaluation->scores[i] = scores[i].score;
     free(scores);
@@ -223,24 +224,24 @@ static int open_protocol(struct evaluation *evaluation, const struct arguments *
     int code = fail_with(
         status, evaluation->protocol == NULL ? NULL : cupel_protocol_error(evaluation->protocol));
     if (code == EXIT_FINE)
-        code = fail_with(cupel_protocol_test(evaluation->protocol, &evaluation->test),
+        code = fail_with(cupel_protocol_get_split(evaluation->protocol, "test", &evaluation->split),
                          cupel_protocol_error(evaluation->protocol));
     return code;
 }
 
 static int prepare(struct evaluation *evaluation) {
     const int64_t pad = cupel_scorer_get_info(evaluation->scorer).pad;
-    const cupel_status status = cupel_dataset_pad(&evaluation->padded, evaluation->test, pad);
+    const cupel_status status =
+        cupel_dataset_pad(&evaluation->padded, evaluation->split.images, pad);
     evaluation->threads = cupel_scorer_get_info(evaluation->scorer).threads;
-    evaluation->count = cupel_dataset_get_info(evaluation->test).count;
+    evaluation->count = cupel_dataset_get_info(evaluation->split.images).count;
     evaluation->scores = calloc((size_t)evaluation->count, sizeof *evaluation->scores);
     evaluation->positive = calloc((size_t)evaluation->count, sizeof *evaluation->positive);
     evaluation->kept = calloc((size_t)evaluation->count, sizeof *evaluation->kept);
     if (evaluation->scores == NULL || evaluation->positive == NULL || evaluation->kept == NULL)
         return fail_with(CUPEL_STATUS_OUT_OF_MEMORY, NULL);
     for (int64_t i = 0; i < evaluation->count; i++) {
-        evaluation->positive[i] = cupel_protocol_is_anomaly(
-            evaluation->protocol, cupel_dataset_label(evaluation->test, i));
+        evaluation->positive[i] = evaluation->split.kinds[i] != CUPEL_KIND_NORMAL;
         evaluation->positives += evaluation->positive[i];
     }
     return fail_with(status,

@@ -331,8 +331,8 @@ static cupel_status split_into(cupel_dataset **parts, const int64_t *counts, siz
         qsort(indices, (size_t)count, sizeof *indices, compare_indices);
         status = cupel_dataset_take(&parts[p], from, indices, count);
         if (status != CUPEL_STATUS_OK) {
-            if (parts[p] != NULL)
-                (void)cupel_error_copy(error, &parts[p]->error);
+            (void)(parts[p] != NULL ? cupel_error_copy(error, &parts[p]->error)
+                                    : cupel_fail_memory(error, "a part of a split", 0));
             goto done;
         }
     }

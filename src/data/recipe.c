@@ -425,6 +425,16 @@ int64_t recipe_whole(const cupel_recipe *recipe, const char *key) {
     return recipe->values[cupel_recipe_key_find(key) - cupel_recipe_key_at(0)].whole;
 }
 
+const char *recipe_word(const cupel_recipe *recipe, const char *key) {
+    return recipe->values[cupel_recipe_key_find(key) - cupel_recipe_key_at(0)].text;
+}
+
+double recipe_number(const cupel_recipe *recipe, const char *key) {
+    const cupel_recipe_key *const row = cupel_recipe_key_find(key);
+    const struct recipe_value *const value = &recipe->values[row - cupel_recipe_key_at(0)];
+    return row->type == CUPEL_RECIPE_INT ? (double)value->whole : value->real;
+}
+
 cupel_status cupel_recipe_get_float(cupel_recipe *recipe, const char *key, double *out) {
     *out = 0;
     const struct recipe_value *const value = find(recipe, key, CUPEL_RECIPE_FLOAT);
@@ -463,6 +473,45 @@ const char *cupel_recipe_origin(const cupel_recipe *recipe, const char *key) {
 /* ---- rules over several keys ------------------------------------------------------------------
  */
 
+/* A kind of anomaly has a name of its own. */
+static cupel_status check_kind_name(cupel_recipe *recipe, const char *key, const char *other) {
+    const char *const name = recipe_word(recipe, key);
+    const char *const taken = other == NULL ? "normal" : recipe_word(recipe, other);
+    if (strcmp(name, "normal") != 0 && strcmp(name, "corrupted") != 0 && strcmp(name, taken) != 0)
+        return CUPEL_STATUS_OK;
+    return cupel_fail(&recipe->error, CUPEL_STATUS_BAD_DATA,
+                      "%s: %s: \"%s\" is the name of other images already; choose another",
+                      cupel_recipe_origin(recipe, key), key, name);
+}
+
+/* Whether any corruption.* has a strength. */
+static bool corrupts(const cupel_recipe *recipe) {
+    bool any = false;
+    for (size_t i = 0; i < cupel_recipe_key_count(); i++) {
+        const char *const key = cupel_recipe_key_at(i)->key;
+        any = any || (strncmp(key, "corruption.", 11) == 0 && recipe_number(recipe, key) > 0);
+    }
+    return any;
+}
+
+/* What representative sets and draws are mixed of must exist. */
+static cupel_status check_mixture(cupel_recipe *recipe) {
+    CUPEL_TRY(check_kind_name(recipe, "anomaly.classes_name", NULL));
+    CUPEL_TRY(check_kind_name(recipe, "anomaly.foreign_name", "anomaly.classes_name"));
+    if (recipe_whole(recipe, "anomaly.mixed_foreign") > 0 &&
+        recipe_word(recipe, "anomaly.foreign_set")[0] == '\0')
+        return cupel_fail(&recipe->error, CUPEL_STATUS_BAD_DATA,
+                          "%s: anomaly.mixed_foreign: there is no other data set to take images "
+                          "from; name it by anomaly.foreign_set",
+                          cupel_recipe_origin(recipe, "anomaly.mixed_foreign"));
+    if (recipe_whole(recipe, "anomaly.mixed_corrupted") > 0 && !corrupts(recipe))
+        return cupel_fail(&recipe->error, CUPEL_STATUS_BAD_DATA,
+                          "%s: anomaly.mixed_corrupted: no corruption has a strength; set one, "
+                          "such as corruption.noise",
+                          cupel_recipe_origin(recipe, "anomaly.mixed_corrupted"));
+    return CUPEL_STATUS_OK;
+}
+
 cupel_status cupel_recipe_check(cupel_recipe *recipe) {
     const int64_t *normal, *anomalous;
     size_t normal_count, anomalous_count;
@@ -486,7 +535,7 @@ cupel_status cupel_recipe_check(cupel_recipe *recipe) {
                           "(model.image)",
                           cupel_recipe_origin(recipe, "data.pad"), (long long)pad,
                           (long long)image);
-    return CUPEL_STATUS_OK;
+    return check_mixture(recipe);
 }
 
 /* ---- printing -------------------------------------------------------------------------------- */

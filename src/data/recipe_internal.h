@@ -44,6 +44,10 @@ cupel_status recipe_copy(cupel_recipe **out, const cupel_recipe *recipe);
 bool recipe_append_value(struct json_text *out, const cupel_recipe *recipe, size_t index);
 /* The value of a key that is known to be INT. */
 int64_t recipe_whole(const cupel_recipe *recipe, const char *key);
+/* The value of a key that is known to be STRING or CHOICE. */
+const char *recipe_word(const cupel_recipe *recipe, const char *key);
+/* The value of a key that is known to be INT or FLOAT. */
+double recipe_number(const cupel_recipe *recipe, const char *key);
 /* The known key nearest to `key`, and whether `key` names a section. */
 const char *recipe_nearest_key(const char *key);
 bool recipe_is_section(const char *key);

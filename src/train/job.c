@@ -144,6 +144,13 @@ static cupel_status write_plan(cupel_job *job) {
     return status;
 }
 
+static cupel_status write_split(cupel_job *job) {
+    const char *text;
+    CUPEL_TRY(passed(job, cupel_protocol_text(job->protocol, &text),
+                     cupel_protocol_error(job->protocol)));
+    return write_text(job, RUN_SPLIT, text);
+}
+
 static cupel_status write_config(cupel_job *job) {
     char *path;
     CUPEL_TRY(file_path(job, RUN_CONFIG, &path));
@@ -271,6 +278,7 @@ static cupel_status start(cupel_job *job, cupel_recipe *recipe, const cupel_job_
     CUPEL_TRY(claim(job, options));
     CUPEL_TRY(write_config(job));
     CUPEL_TRY(write_environment(job));
+    CUPEL_TRY(write_split(job));
     CUPEL_TRY(write_plan(job));
     note(job, "started");
     return CUPEL_STATUS_OK;
@@ -425,6 +433,28 @@ static cupel_status adopt_state(cupel_job *job, cupel_tensors *state, bool repla
     return adopt_metrics(job, bytes);
 }
 
+/* A run keeps its images. One that was begun before its split was written gets it now. */
+static cupel_status check_split(cupel_job *job) {
+    char *path;
+    const char *wanted;
+    uint8_t *there = NULL;
+    size_t size = 0;
+    CUPEL_TRY(passed(job, cupel_protocol_text(job->protocol, &wanted),
+                     cupel_protocol_error(job->protocol)));
+    CUPEL_TRY(file_path(job, RUN_SPLIT, &path));
+    cupel_status status = CUPEL_STATUS_OK;
+    if (file_exists(path))
+        status = file_read(path, 0, &there, &size, &job->error);
+    if (there != NULL && (size != strlen(wanted) || memcmp(there, wanted, size) != 0))
+        status = cupel_fail(&job->error, CUPEL_STATUS_MISMATCH,
+                            "%s: the images in %s are divided otherwise, or are others: give the "
+                            "data that the run was trained on with --data, or start a new run",
+                            path, cupel_protocol_folder(job->protocol));
+    cupel_free(there);
+    cupel_free(path);
+    return status;
+}
+
 static cupel_status load(cupel_job *job, const cupel_job_options *options, cupel_tensors *state) {
     CUPEL_TRY(read_config(job, options, state));
     char *data = NULL;
@@ -434,6 +464,7 @@ static cupel_status load(cupel_job *job, const cupel_job_options *options, cupel
         make_trainer(job, options, options->data != NULL ? options->data : data, true);
     cupel_free(data);
     CUPEL_TRY(status);
+    CUPEL_TRY(check_split(job));
     return adopt_state(job, state, options->replan);
 }
 
@@ -441,6 +472,7 @@ static cupel_status load(cupel_job *job, const cupel_job_options *options, cupel
 static cupel_status write_resumed(cupel_job *job) {
     CUPEL_TRY(write_config(job));
     CUPEL_TRY(write_environment(job));
+    CUPEL_TRY(write_split(job));
     CUPEL_TRY(write_plan(job));
     if (job->replanned)
         CUPEL_TRY(save_state(job));

@@ -1,6 +1,7 @@
 /*
- * The data protocol of a recipe: where the data set lies, and which of its images train, are held
- * back, and judge. Test: tests/test_trainer.c
+ * The data protocol of a recipe: where the data sets lie, and how the training split is divided
+ * into what trains and what is held back. What judges is in protocol_split.c.
+ * Test: tests/test_protocol.c
  */
 #include <stdlib.h>
 #include <string.h>
@@ -8,83 +9,95 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/memory.h"
-#include "cupel/protocol.h"
-#include "data/recipe_internal.h"
-
-struct cupel_protocol {
-    cupel_recipe *recipe;
-    char *folder;
-    cupel_dataset *train, *held_out, *test;
-    const int64_t *normal, *anomalous;
-    size_t n_normal, n_anomalous;
-    struct cupel_error error;
-};
+#include "train/protocol_internal.h"
 
 /* --- where the data set lies --- */
 
-/* What cupel_dataset_open() looks for, as a hint that a folder holds images. */
-static bool holds_images(const char *folder) {
-    static const char *const names[] = {"train-images-idx3-ubyte", "train-images-idx3-ubyte.gz",
-                                        "train-images.idx3-ubyte", "train-images.idx3-ubyte.gz"};
-    bool found = false;
-    for (size_t i = 0; !found && i < sizeof names / sizeof names[0]; i++) {
-        char *const path = file_join(folder, names[i]);
-        found = path != NULL && file_exists(path);
-        cupel_free(path);
-    }
-    return found;
-}
-
-/* Sets protocol->folder to base/set, or to base itself, where there are images. */
-static bool look_in(cupel_protocol *protocol, const char *base, const char *set, bool itself) {
-    if (base == NULL || base[0] == '\0')
-        return false;
+/* A place to look at: *out becomes base/set, or base itself where it holds images and `itself`
+ * allows it. Nothing happens when *out is known already, or there is no such place. */
+static cupel_status look_in(cupel_protocol *protocol, const char *base, const char *set,
+                            bool itself, char **out) {
+    if (*out != NULL || base == NULL || base[0] == '\0')
+        return CUPEL_STATUS_OK;
     char *path = file_join(base, set);
-    if (path != NULL && !file_exists(path) && itself && holds_images(base)) {
+    if (path != NULL && !file_exists(path)) {
         cupel_free(path);
+        if (!itself || !cupel_dataset_holds(base, "train"))
+            return CUPEL_STATUS_OK;
         path = cupel_strdup(base);
     }
-    if (path == NULL || !file_exists(path)) {
-        cupel_free(path);
-        return false;
-    }
-    protocol->folder = path;
-    return true;
+    *out = path;
+    return path != NULL ? CUPEL_STATUS_OK
+                        : cupel_fail_memory(&protocol->error, base, strlen(base) + 1);
 }
 
-static bool look_in_cache(cupel_protocol *protocol, const char *set) {
+static cupel_status look_in_cache(cupel_protocol *protocol, const char *set, char **out) {
     const char *const cache = getenv("XDG_CACHE_HOME"), *const home = getenv("HOME");
     const bool own = cache != NULL && cache[0] == '/';
-    if (!own && (home == NULL || home[0] == '\0'))
-        return false;
+    if (*out != NULL || (!own && (home == NULL || home[0] == '\0')))
+        return CUPEL_STATUS_OK;
     char *const base = file_join(own ? cache : home, own ? "cupel" : ".cache/cupel");
-    const bool found = look_in(protocol, base, set, false);
+    if (base == NULL)
+        return cupel_fail_memory(&protocol->error, "the cache folder", 0);
+    const cupel_status status = look_in(protocol, base, set, false, out);
     cupel_free(base);
-    return found;
+    return status;
 }
 
-static cupel_status find_folder(cupel_protocol *protocol, const char *folder, const char *beside) {
-    const char *set = "";
-    CUPEL_TRY(cupel_recipe_get_string(protocol->recipe, "data.set", &set));
-    if (folder != NULL) {
-        if (look_in(protocol, folder, set, true))
-            return CUPEL_STATUS_OK;
-        return cupel_fail(
-            &protocol->error, CUPEL_STATUS_IO,
-            "%s holds no folder \"%s\" and no IDX images itself: give the folder that "
-            "holds the data set, or set data.set",
-            folder, set);
-    }
-    const char *const common = getenv("CUPEL_DATA");
-    if (look_in(protocol, common, set, true) || look_in(protocol, beside, set, false) ||
-        look_in_cache(protocol, set))
+/* The folder that `sibling` lies in. */
+static cupel_status look_next_to(cupel_protocol *protocol, const char *sibling, const char *set,
+                                 char **out) {
+    size_t end = sibling == NULL ? 0 : strlen(sibling);
+    if (end == 0)
         return CUPEL_STATUS_OK;
+    while (end > 1 && sibling[end - 1] == '/')
+        end--;
+    while (end > 0 && sibling[end - 1] != '/')
+        end--;
+    char *const base = end == 0 ? cupel_strdup(".") : cupel_strndup(sibling, end);
+    if (base == NULL)
+        return cupel_fail_memory(&protocol->error, sibling, end);
+    const cupel_status status = look_in(protocol, base, set, false, out);
+    cupel_free(base);
+    return status;
+}
+
+/* Where a data set of the recipe lies; `key` names it, and the folder of `sibling` (may be NULL) is
+ * looked in first. */
+static cupel_status find_folder(cupel_protocol *protocol, const char *key, const char *sibling,
+                                const char *folder, const char *beside, char **out) {
+    const char *const set = recipe_word(protocol->recipe, key), *const common =
+                                                                    getenv("CUPEL_DATA");
+    const bool own = sibling == NULL;
+    CUPEL_TRY(look_next_to(protocol, sibling, set, out));
+    if (folder != NULL) {
+        CUPEL_TRY(look_in(protocol, folder, set, own, out));
+    } else {
+        CUPEL_TRY(look_in(protocol, common, set, own, out));
+        CUPEL_TRY(look_in(protocol, beside, set, false, out));
+        CUPEL_TRY(look_in_cache(protocol, set, out));
+    }
+    if (*out != NULL)
+        return CUPEL_STATUS_OK;
+    if (folder != NULL)
+        return cupel_fail(&protocol->error, CUPEL_STATUS_IO,
+                          "%s holds no folder \"%s\"%s: give the folder that "
+                          "holds the data set, or set %s",
+                          folder, set, own ? " and no IDX images itself" : "", key);
     return cupel_fail(
         &protocol->error, CUPEL_STATUS_IO,
         "the data set \"%s\" (%s) is not found: looked in $CUPEL_DATA (%s)%s%s and the "
         "user's cache; give its folder with --data",
-        set, cupel_recipe_origin(protocol->recipe, "data.set"), common == NULL ? "not set" : common,
+        set, cupel_recipe_origin(protocol->recipe, key), common == NULL ? "not set" : common,
         beside == NULL ? "" : ", ", beside == NULL ? "" : beside);
+}
+
+static cupel_status find_folders(cupel_protocol *protocol, const char *folder, const char *beside) {
+    CUPEL_TRY(find_folder(protocol, "data.set", NULL, folder, beside, &protocol->folder));
+    if (recipe_word(protocol->recipe, "anomaly.foreign_set")[0] == '\0')
+        return CUPEL_STATUS_OK;
+    return find_folder(protocol, "anomaly.foreign_set", protocol->folder, folder, beside,
+                       &protocol->foreign);
 }
 
 /* --- which images --- */
@@ -96,17 +109,19 @@ static bool listed(const int64_t *list, size_t count, int64_t label) {
     return false;
 }
 
-bool cupel_protocol_is_anomaly(const cupel_protocol *protocol, int64_t label) {
-    if (label < 0 || protocol->n_normal == 0)
-        return listed(protocol->anomalous, protocol->n_anomalous, label);
-    if (protocol->n_anomalous > 0)
+bool protocol_is_anomaly(const cupel_protocol *protocol, int64_t label) {
+    if (label < 0 || protocol->n_normal == 0 || protocol->n_anomalous > 0)
         return listed(protocol->anomalous, protocol->n_anomalous, label);
     return !listed(protocol->normal, protocol->n_normal, label);
 }
 
-/* Takes over the outcome of a call that made a data set: keeps the sentence of a failure. A file
- * that does not fit another is bad data here. */
-static cupel_status made(cupel_protocol *protocol, cupel_status status, cupel_dataset **set) {
+bool protocol_is_normal(const cupel_protocol *protocol, int64_t label) {
+    if (protocol->n_normal == 0)
+        return !protocol_is_anomaly(protocol, label);
+    return listed(protocol->normal, protocol->n_normal, label);
+}
+
+cupel_status protocol_made(cupel_protocol *protocol, cupel_status status, cupel_dataset **set) {
     if (status == CUPEL_STATUS_OK)
         return status;
     if (status != CUPEL_STATUS_OUT_OF_MEMORY && status != CUPEL_STATUS_IO)
@@ -121,16 +136,15 @@ static cupel_status made(cupel_protocol *protocol, cupel_status status, cupel_da
 /* Replaces *set by what a call made of it. */
 static cupel_status replace(cupel_protocol *protocol, cupel_status status, cupel_dataset *next,
                             cupel_dataset **set) {
-    CUPEL_TRY(made(protocol, status, &next));
+    CUPEL_TRY(protocol_made(protocol, status, &next));
     cupel_dataset_destroy(*set);
     *set = next;
     return CUPEL_STATUS_OK;
 }
 
 static cupel_status pad(cupel_protocol *protocol, cupel_dataset **set) {
-    int64_t margin = 0;
+    const int64_t margin = recipe_whole(protocol->recipe, "data.pad");
     cupel_dataset *next = NULL;
-    CUPEL_TRY(cupel_recipe_get_int(protocol->recipe, "data.pad", &margin));
     if (margin == 0)
         return CUPEL_STATUS_OK;
     const cupel_status status = cupel_dataset_pad(&next, *set, margin);
@@ -151,44 +165,82 @@ static cupel_status keep_first(cupel_protocol *protocol, cupel_dataset **set, in
     return replace(protocol, status, next, set);
 }
 
-/* Moves data.held_out images out of the training images. */
-static cupel_status hold_out(cupel_protocol *protocol) {
-    int64_t held_out = 0, seed = 0;
-    CUPEL_TRY(cupel_recipe_get_int(protocol->recipe, "data.held_out", &held_out));
-    CUPEL_TRY(cupel_recipe_get_int(protocol->recipe, "seed", &seed));
-    if (held_out == 0)
-        return CUPEL_STATUS_OK;
+/* How many images each part takes; the first, -1, is what trains. *n: parts that are not empty. */
+static cupel_status count_parts(cupel_protocol *protocol, int64_t counts[4], size_t *n) {
+    const int64_t held_out = recipe_whole(protocol->recipe, "data.held_out");
+    const int64_t representative = recipe_whole(protocol->recipe, "data.representative");
     const int64_t count = cupel_dataset_get_info(protocol->train).count;
-    if (held_out >= count)
-        return cupel_fail(&protocol->error, CUPEL_STATUS_BAD_DATA,
-                          "%s: data.held_out is %lld, and there are only %lld normal images: lower "
-                          "it",
-                          cupel_recipe_origin(protocol->recipe, "data.held_out"),
-                          (long long)held_out, (long long)count);
-    const int64_t counts[] = {-1, held_out};
-    cupel_dataset *parts[2] = {NULL, NULL};
-    CUPEL_TRY(made(protocol, cupel_dataset_split(parts, counts, 2, protocol->train, (uint64_t)seed),
-                   &parts[0]));
+    *n = 0;
+    counts[(*n)++] = -1;
+    if (held_out > 0)
+        counts[(*n)++] = held_out;
+    for (int i = 0; i < 2 && representative > 0; i++)
+        counts[(*n)++] = representative;
+    if (held_out < count && representative < count && held_out + 2 * representative < count)
+        return CUPEL_STATUS_OK;
+    const char *const key = held_out >= count ? "data.held_out" : "data.representative";
+    return cupel_fail(&protocol->error, CUPEL_STATUS_BAD_DATA,
+                      "%s: data.held_out is %lld and data.representative twice %lld, and there are "
+                      "only %lld normal images: lower them",
+                      cupel_recipe_origin(protocol->recipe, key), (long long)held_out,
+                      (long long)representative, (long long)count);
+}
+
+static cupel_status hold_out(cupel_protocol *protocol, cupel_dataset *labelled) {
+    cupel_dataset *padded;
+    CUPEL_TRY(part_add(protocol, &protocol->parts[SPLIT_LABELLED], labelled, CUPEL_KIND_NORMAL));
+    const cupel_status status = cupel_dataset_pad(&padded, protocol->parts[SPLIT_LABELLED].images,
+                                                  recipe_whole(protocol->recipe, "data.pad"));
+    CUPEL_TRY(protocol_made(protocol, status, &padded));
+    protocol->held_out = padded;
+    return CUPEL_STATUS_OK;
+}
+
+/* Divides the normal images; what trains stays in protocol->train. */
+static cupel_status divide(cupel_protocol *protocol) {
+    int64_t counts[4];
+    size_t n, at = 1;
+    CUPEL_TRY(count_parts(protocol, counts, &n));
+    if (n == 1)
+        return CUPEL_STATUS_OK;
+    cupel_dataset *parts[4] = {NULL};
+    cupel_status status = cupel_dataset_split(parts, counts, n, protocol->train, protocol->seed);
+    CUPEL_TRY(protocol_made(protocol, status, &parts[0]));
     cupel_dataset_destroy(protocol->train);
     protocol->train = parts[0];
-    protocol->held_out = parts[1];
-    return pad(protocol, &protocol->held_out);
+    if (recipe_whole(protocol->recipe, "data.held_out") > 0)
+        status = hold_out(protocol, parts[at++]);
+    for (int set = SPLIT_REPRESENTATIVE_1; at < n; set++, at++)
+        if (status == CUPEL_STATUS_OK)
+            status = part_add(protocol, &protocol->parts[set], parts[at], CUPEL_KIND_NORMAL);
+        else
+            cupel_dataset_destroy(parts[at]);
+    return status;
+}
+
+/* `all`: the training split; protocol->train receives what trains. */
+static cupel_status use_train(cupel_protocol *protocol, const cupel_dataset *all) {
+    cupel_dataset *normal;
+    const cupel_status status =
+        protocol->n_normal > 0
+            ? cupel_dataset_filter(&normal, all, protocol->normal, protocol->n_normal)
+            : cupel_dataset_pad(&normal, all, 0);
+    CUPEL_TRY(protocol_made(protocol, status, &normal));
+    protocol->train = normal;
+    CUPEL_TRY(divide(protocol));
+    CUPEL_TRY(keep_first(protocol, &protocol->train, recipe_whole(protocol->recipe, "data.limit")));
+    CUPEL_TRY(pad(protocol, &protocol->train));
+    return protocol_mix(protocol, all);
 }
 
 static cupel_status open_train(cupel_protocol *protocol) {
-    int64_t limit = 0;
-    CUPEL_TRY(made(protocol, cupel_dataset_open(&protocol->train, protocol->folder, "train"),
-                   &protocol->train));
-    if (protocol->n_normal > 0) {
-        cupel_dataset *next = NULL;
-        const cupel_status status =
-            cupel_dataset_filter(&next, protocol->train, protocol->normal, protocol->n_normal);
-        CUPEL_TRY(replace(protocol, status, next, &protocol->train));
-    }
-    CUPEL_TRY(hold_out(protocol));
-    CUPEL_TRY(cupel_recipe_get_int(protocol->recipe, "data.limit", &limit));
-    CUPEL_TRY(keep_first(protocol, &protocol->train, limit));
-    return pad(protocol, &protocol->train);
+    cupel_dataset *all = NULL;
+    cupel_status status = cupel_dataset_open(&all, protocol->folder, "train");
+    CUPEL_TRY(protocol_made(protocol, status, &all));
+    protocol->own_classes = cupel_dataset_get_info(all).class_count;
+    status = use_train(protocol, all);
+    cupel_dataset_destroy(all);
+    return status;
 }
 
 static cupel_status build(cupel_protocol *protocol, const char *folder, const char *beside) {
@@ -197,7 +249,10 @@ static cupel_status build(cupel_protocol *protocol, const char *folder, const ch
                                     &protocol->n_normal));
     CUPEL_TRY(cupel_recipe_get_ints(recipe, "data.anomaly_classes", &protocol->anomalous,
                                     &protocol->n_anomalous));
-    CUPEL_TRY(find_folder(protocol, folder, beside));
+    protocol->seed = (uint64_t)recipe_whole(recipe, "seed");
+    corruptions_of(&protocol->corruptions, recipe);
+    CUPEL_TRY(cupel_recipe_check(recipe));
+    CUPEL_TRY(find_folders(protocol, folder, beside));
     return open_train(protocol);
 }
 
@@ -223,9 +278,12 @@ void cupel_protocol_destroy(cupel_protocol *protocol) {
         return;
     cupel_dataset_destroy(protocol->train);
     cupel_dataset_destroy(protocol->held_out);
-    cupel_dataset_destroy(protocol->test);
+    for (int i = 0; i < SPLIT_COUNT; i++)
+        part_release(&protocol->parts[i]);
     cupel_recipe_destroy(protocol->recipe);
+    json_text_release(&protocol->text);
     cupel_free(protocol->folder);
+    cupel_free(protocol->foreign);
     cupel_free(protocol);
 }
 
@@ -243,38 +301,4 @@ const cupel_dataset *cupel_protocol_train(const cupel_protocol *protocol) {
 
 const cupel_dataset *cupel_protocol_held_out(const cupel_protocol *protocol) {
     return protocol->held_out;
-}
-
-/* --- the test images --- */
-
-static cupel_status keep_judged(cupel_protocol *protocol, cupel_dataset **set) {
-    const int64_t classes = cupel_dataset_get_info(*set).class_count;
-    int64_t *const kept = cupel_alloc((size_t)classes + 1, sizeof *kept);
-    if (kept == NULL)
-        return cupel_fail_memory(&protocol->error, "classes", (size_t)classes);
-    size_t count = 0;
-    for (int64_t label = 0; label < classes; label++)
-        if (protocol->n_normal == 0 || listed(protocol->normal, protocol->n_normal, label) ||
-            cupel_protocol_is_anomaly(protocol, label))
-            kept[count++] = label;
-    cupel_dataset *next = NULL;
-    const cupel_status status = cupel_dataset_filter(&next, *set, kept, count);
-    cupel_free(kept);
-    return replace(protocol, status, next, set);
-}
-
-cupel_status cupel_protocol_test(cupel_protocol *protocol, const cupel_dataset **out) {
-    *out = protocol->test;
-    if (*out != NULL)
-        return CUPEL_STATUS_OK;
-    cupel_dataset *set = NULL;
-    CUPEL_TRY(made(protocol, cupel_dataset_open(&set, protocol->folder, "test"), &set));
-    const cupel_status status =
-        cupel_dataset_get_info(set).labelled ? keep_judged(protocol, &set) : CUPEL_STATUS_OK;
-    if (status != CUPEL_STATUS_OK) {
-        cupel_dataset_destroy(set);
-        return status;
-    }
-    *out = protocol->test = set;
-    return status;
 }

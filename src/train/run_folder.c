@@ -18,8 +18,9 @@
 #include "base/file.h"
 #include "base/memory.h"
 
-static const char *const run_files[] = {RUN_CONFIG, RUN_PLAN, RUN_ENVIRONMENT, RUN_METRICS,
-                                        RUN_STATE,  RUN_LAST, RUN_BEST,        RUN_LOG};
+static const char *const run_files[] = {RUN_CONFIG,      RUN_PLAN,    RUN_SPLIT,
+                                        RUN_ENVIRONMENT, RUN_METRICS, RUN_STATE,
+                                        RUN_LAST,        RUN_BEST,    RUN_LOG};
 enum { RUN_FILES = sizeof run_files / sizeof run_files[0] };
 
 static cupel_status fail_errno(struct cupel_error *error, const char *verb, const char *path) {

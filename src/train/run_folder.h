@@ -9,6 +9,7 @@
 
 #define RUN_CONFIG "config.yaml"
 #define RUN_PLAN "plan.json"
+#define RUN_SPLIT "split.json"
 #define RUN_ENVIRONMENT "env.json"
 #define RUN_METRICS "metrics.jsonl"
 #define RUN_STATE "state.safetensors"

@@ -36,6 +36,35 @@ static inline cupel_dataset *striped_images(int64_t count, int64_t side, int64_t
     return set;
 }
 
+static inline void put_u32(FILE *file, int64_t value) {
+    for (int shift = 24; shift >= 0; shift -= 8)
+        CHECK(fputc((int)(value >> shift & 255), file) != EOF);
+}
+
+/* SPLIT-images-idx3-ubyte and its labels in the folder: striped images `first` and on. */
+static inline void write_striped_idx(const char *folder, const char *split, int64_t count,
+                                     int64_t first, int64_t side) {
+    for (int rank = 1; rank <= 3; rank += 2) {
+        char path[256];
+        uint8_t pixels[64 * 64];
+        snprintf(path, sizeof path, "%s/%s-%s-idx%d-ubyte", folder, split,
+                 rank == 1 ? "labels" : "images", rank);
+        FILE *const file = fopen(path, "wb");
+        CHECK(file != NULL && side <= 64);
+        put_u32(file, 0x800 + rank);
+        put_u32(file, count);
+        for (int axis = 1; axis < rank; axis++)
+            put_u32(file, side);
+        for (int64_t i = first; i < first + count; i++) {
+            const size_t size = rank == 1 ? 1 : (size_t)(side * side);
+            draw_stripes(pixels, i, side);
+            pixels[0] = rank == 1 ? (uint8_t)(i % CLASSES) : pixels[0];
+            CHECK(fwrite(pixels, 1, size, file) == size);
+        }
+        CHECK_I64(fclose(file), 0);
+    }
+}
+
 /* Defaults changed by "key=value" settings, NULL at the end. */
 static inline cupel_recipe *recipe_of(const char *const *settings) {
     cupel_recipe *recipe;
