@@ -4,6 +4,10 @@
  */
 #include "support/kernel_case.h"
 
+/* Whether our kernel takes the products: no leading axes of b's own, and small; how small depends
+ * on the width of vectors. */
+static enum { MUST, MUST_NOT, MAY } own_takes = MUST;
+
 static void check_product(cupel_shape a, cupel_shape b, bool ta, bool tb) {
     const struct attrs_matmul attrs = {.transpose_a = ta, .transpose_b = tb};
     char a_text[CUPEL_SHAPE_TEXT_SIZE], b_text[CUPEL_SHAPE_TEXT_SIZE];
@@ -16,11 +20,17 @@ static void check_product(cupel_shape a, cupel_shape b, bool ta, bool tb) {
     case_fill(&c, 3);
     for (int threads = 1; threads <= 2; threads++)
         CHECK(case_check(&c, case_kernel("matmul", "onednn:matmul"), threads, 2e-6, 1.0));
+    const struct kernel *own = case_kernel("matmul", "vec:matmul");
+    const bool taken = case_check(&c, own, 1, 2e-6, 1.0);
+    CHECK(own_takes == MAY || taken == (own_takes == MUST));
+    if (taken)
+        case_check_threads(&c, own);
     case_release(&c);
 }
 
 static void test_products(void **state) {
     (void)state;
+    own_takes = MUST;
     static const int64_t sizes[][3] = {{1, 1, 1},    {1, 5, 7},    {7, 1, 5},      {5, 7, 1},
                                        {16, 16, 16}, {17, 31, 15}, {100, 16, 256}, {64, 33, 129}};
     for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++)
@@ -34,8 +44,11 @@ static void test_products(void **state) {
 
 static void test_batches(void **state) {
     (void)state;
-    check_product(CUPEL_SHAPE(4, 5, 7), CUPEL_SHAPE(4, 7, 3), false, false);
+    own_takes = MUST;
     check_product(CUPEL_SHAPE(4, 5, 7), CUPEL_SHAPE(7, 3), false, false);
+    check_product(CUPEL_SHAPE(2, 3, 5, 40), CUPEL_SHAPE(35, 40), false, true);
+    own_takes = MUST_NOT;
+    check_product(CUPEL_SHAPE(4, 5, 7), CUPEL_SHAPE(4, 7, 3), false, false);
     check_product(CUPEL_SHAPE(4, 7, 5), CUPEL_SHAPE(7, 3), true, false);
     check_product(CUPEL_SHAPE(5, 7), CUPEL_SHAPE(4, 7, 3), false, false);
     check_product(CUPEL_SHAPE(1, 5, 7), CUPEL_SHAPE(4, 3, 7), false, true);
@@ -46,15 +59,52 @@ static void test_batches(void **state) {
 
 static void test_dense_layers(void **state) {
     (void)state;
+    own_takes = MUST; /* those of the 784-100-5 autoencoder, and a batch that is odd */
+    for (int64_t batch = 31; batch <= 32; batch++) {
+        check_product(CUPEL_SHAPE(batch, 784), CUPEL_SHAPE(100, 784), false, true);
+        check_product(CUPEL_SHAPE(batch, 100), CUPEL_SHAPE(784, 100), false, true);
+        check_product(CUPEL_SHAPE(batch, 784), CUPEL_SHAPE(784, 100), false, false);
+        check_product(CUPEL_SHAPE(batch, 784), CUPEL_SHAPE(batch, 100), true, false);
+        check_product(CUPEL_SHAPE(batch, 100), CUPEL_SHAPE(5, 100), false, true);
+        check_product(CUPEL_SHAPE(batch, 5), CUPEL_SHAPE(batch, 100), true, false);
+    }
+    own_takes = MAY;
     check_product(CUPEL_SHAPE(20, 8000), CUPEL_SHAPE(16, 8000), false, true);
     check_product(CUPEL_SHAPE(20, 16), CUPEL_SHAPE(16, 8000), false, false);
     check_product(CUPEL_SHAPE(20, 16), CUPEL_SHAPE(20, 8000), true, false);
     check_product(CUPEL_SHAPE(20, 16), CUPEL_SHAPE(8000, 16), false, true);
 }
 
+/* A row of the result depends on its row of a alone, not on how many there are or where it is. */
+static void test_rows_alone(void **state) {
+    (void)state;
+    enum { ROWS = 37, DEPTH = 784, COLUMNS = 100 };
+    const struct attrs_matmul attrs = {.transpose_b = true};
+    struct kernel_case all = {.op = &op_matmul, .attrs = &attrs};
+    case_input(&all, CUPEL_TYPE_F32, CUPEL_LAYOUT_PLAIN, CUPEL_SHAPE(ROWS, DEPTH));
+    case_input(&all, CUPEL_TYPE_F32, CUPEL_LAYOUT_PLAIN, CUPEL_SHAPE(COLUMNS, DEPTH));
+    case_infer(&all);
+    case_fill(&all, 5);
+    CHECK(case_run(&all, case_kernel("matmul", "vec:matmul"), 2));
+    for (int64_t row = 0; row < ROWS; row += 6) {
+        struct kernel_case one = {.op = &op_matmul, .attrs = &attrs};
+        case_input(&one, CUPEL_TYPE_F32, CUPEL_LAYOUT_PLAIN, CUPEL_SHAPE(1, DEPTH));
+        case_input(&one, CUPEL_TYPE_F32, CUPEL_LAYOUT_PLAIN, CUPEL_SHAPE(COLUMNS, DEPTH));
+        case_infer(&one);
+        case_fill(&one, 5);
+        memcpy(case_f32(&one, 0), case_f32(&all, 0) + row * DEPTH, DEPTH * sizeof(float));
+        memcpy(case_f32(&one, 1), case_f32(&all, 1), COLUMNS * DEPTH * sizeof(float));
+        CHECK(case_run(&one, case_kernel("matmul", "vec:matmul"), 1));
+        CHECK(memcmp(one.results[0], (const float *)all.results[0] + row * COLUMNS,
+                     COLUMNS * sizeof(float)) == 0);
+        case_release(&one);
+    }
+    case_release(&all);
+}
+
 int main(int argc, char **argv) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_products),
-                                       cmocka_unit_test(test_batches),
-                                       cmocka_unit_test(test_dense_layers)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_products), cmocka_unit_test(test_batches),
+        cmocka_unit_test(test_dense_layers), cmocka_unit_test(test_rows_alone)};
     return CHECK_MAIN(tests);
 }

@@ -33,6 +33,32 @@ static void check_adam(int64_t n, bool decoupled, double decay, bool in_place) {
     case_release(&c);
 }
 
+/* From nothing to 1e38: with p = 0 the result is the step alone, which must be right to a few
+ * units in the last place. */
+static void test_adam_of_any_size(void **state) {
+    (void)state;
+    enum { COUNT = 77 };
+    const struct attrs_adam attrs = {.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
+    struct kernel_case c = {.op = &op_adam_update, .attrs = &attrs};
+    for (int i = 0; i < 4; i++)
+        case_input(&c, CUPEL_TYPE_F32, CUPEL_LAYOUT_PLAIN, CUPEL_SHAPE(COUNT));
+    case_input(&c, CUPEL_TYPE_F32, CUPEL_LAYOUT_PLAIN, cupel_shape_scalar());
+    case_input(&c, CUPEL_TYPE_F64, CUPEL_LAYOUT_PLAIN, cupel_shape_scalar());
+    case_infer(&c);
+    case_fill(&c, 1);
+    for (int i = 0; i < COUNT; i++) {
+        case_f32(&c, 0)[i] = 0.0F;
+        case_f32(&c, 1)[i] = 0.0F;
+        case_f32(&c, 3)[i] = (float)((1.0 + 0.01 * i) * pow(10.0, i - 37));
+    }
+    case_f32(&c, 3)[0] = 0.0F;
+    case_f32(&c, 3)[COUNT - 1] = NAN;
+    case_f32(&c, 4)[0] = 1.0F;
+    ((double *)c.values[5])[0] = 7;
+    CHECK(case_check(&c, case_kernel("adam_update", "vec:adam"), 1, 1e-6, 0));
+    case_release(&c);
+}
+
 static void check_sgd(int64_t n, double momentum, bool nesterov, bool in_place) {
     check_context("sgd, %lld elements, momentum %d/10, nesterov %d, in place %d", (long long)n,
                   (int)(momentum * 10), nesterov, in_place);
@@ -145,7 +171,8 @@ static void test_first_adam_step(void **state) {
 }
 
 int main(int argc, char **argv) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_updates), cmocka_unit_test(test_sweep),
-                                       cmocka_unit_test(test_first_adam_step)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_updates), cmocka_unit_test(test_adam_of_any_size),
+        cmocka_unit_test(test_sweep), cmocka_unit_test(test_first_adam_step)};
     return CHECK_MAIN(tests);
 }

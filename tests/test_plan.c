@@ -8,13 +8,14 @@
 #include "cupel/plan.h"
 #include "support/trainer.h"
 
-/* y = relu(x W) of a size that more than one kernel takes. */
+/* y = relu(x W), a product for each leading index: oneDNN's and the reference kernel take it, and
+ * oneDNN's bits depend on threads. */
 static cupel_program *compile(cupel_context *context, cupel_plan *plan) {
     cupel_graph *graph;
     cupel_program *program;
     CHECK_OK(cupel_graph_create(&graph, context, NULL));
-    const cupel_node x = cupel_input(graph, "x", CUPEL_TYPE_REAL, CUPEL_SHAPE(64, 32));
-    const cupel_node w = cupel_input(graph, "w", CUPEL_TYPE_REAL, CUPEL_SHAPE(32, 48));
+    const cupel_node x = cupel_input(graph, "x", CUPEL_TYPE_REAL, CUPEL_SHAPE(3, 64, 32));
+    const cupel_node w = cupel_input(graph, "w", CUPEL_TYPE_REAL, CUPEL_SHAPE(3, 32, 48));
     const cupel_output y = {"y", cupel_relu(cupel_matmul(x, w, false, false))};
     const cupel_compile_options options = {
         .name = "layer", .outputs = &y, .n_outputs = 1, .threads = 1, .plan = plan};

@@ -54,6 +54,7 @@ extern const struct kernel softmax_kernels[];
 extern const struct kernel move_kernels[];
 extern const struct kernel norm_kernels[];
 extern const struct kernel pool_kernels[];
+extern const struct kernel matmul_kernels[];
 extern const struct kernel winograd_kernels[];
 extern const struct kernel winograd_weights_kernels[];
 

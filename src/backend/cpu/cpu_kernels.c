@@ -14,10 +14,13 @@
 
 /* In order of preference. */
 static const struct kernel *const tables[] = {
-    winograd_kernels, winograd_weights_kernels, onednn_conv_kernels, onednn_matmul_kernels,
-    chain_kernels,    reorder_kernels,          reduce_kernels,      update_kernels,
-    random_kernels,   softmax_kernels,          move_kernels,        norm_kernels,
-    pool_kernels,
+    winograd_kernels,      winograd_weights_kernels,
+    onednn_conv_kernels,   matmul_kernels,
+    onednn_matmul_kernels, chain_kernels,
+    reorder_kernels,       reduce_kernels,
+    update_kernels,        random_kernels,
+    softmax_kernels,       move_kernels,
+    norm_kernels,          pool_kernels,
 };
 
 static enum cpu_isa detect(void) {
