@@ -31,6 +31,14 @@ cupel_need_package(libpng PNG libpng-dev)
 cupel_need_package(zlib ZLIB zlib1g-dev)
 cupel_need_package(yaml-0.1 YAML libyaml-dev)
 cupel_need_package(lapacke LAPACKE liblapacke-dev)
+cupel_need_package(nettle NETTLE nettle-dev)
+# Only the headers of libcurl: the library is loaded when something is fetched.
+find_path(CUPEL_CURL_INCLUDE curl/curl.h PATH_SUFFIXES ${CMAKE_LIBRARY_ARCHITECTURE})
+if(CUPEL_CURL_INCLUDE)
+    list(APPEND CUPEL_INCLUDE_DIRS "${CUPEL_CURL_INCLUDE}")
+else()
+    list(APPEND CUPEL_MISSING "libcurl (Debian: libcurl4-openssl-dev)")
+endif()
 
 # oneDNN and Random123 have no pkg-config file in Debian.
 find_path(CUPEL_DNNL_INCLUDE oneapi/dnnl/dnnl.h)
@@ -71,4 +79,4 @@ if(CUPEL_MISSING)
 endif()
 # Standard paths need no -I, which would put them before the compiler's own.
 list(REMOVE_ITEM CUPEL_INCLUDE_DIRS /usr/include)
-list(APPEND CUPEL_LIBRARIES OpenMP::OpenMP_C Threads::Threads m)
+list(APPEND CUPEL_LIBRARIES OpenMP::OpenMP_C Threads::Threads ${CMAKE_DL_LIBS} m)

@@ -5,8 +5,10 @@
 #define CUPEL_CUPEL_H
 
 #include <cupel/baselines.h>
+#include <cupel/check.h>
 #include <cupel/context.h>
 #include <cupel/dataset.h>
+#include <cupel/download.h>
 #include <cupel/file.h>
 #include <cupel/graph.h>
 #include <cupel/image.h>

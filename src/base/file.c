@@ -223,6 +223,46 @@ cupel_status file_writer_open(struct file_writer *writer, const char *path,
     return status;
 }
 
+static cupel_status open_part(struct file_writer *writer, struct cupel_error *error) {
+    const size_t folder = folder_length(writer->path), size = strlen(writer->path) + 16;
+    struct stat info;
+    writer->temporary = cupel_alloc(size, 1);
+    if (writer->temporary == NULL)
+        return cupel_fail_memory(error, "a file name", size);
+    snprintf(writer->temporary, size, "%.*s.%s.part", (int)folder, writer->path,
+             writer->path + folder);
+    writer->descriptor = open_file(writer->temporary, O_WRONLY | O_CREAT | O_APPEND, 0666);
+    if (writer->descriptor < 0 || fstat(writer->descriptor, &info) != 0)
+        return fail_errno(error, "create", writer->temporary, errno);
+    writer->written = (uint64_t)info.st_size;
+    return CUPEL_STATUS_OK;
+}
+
+cupel_status file_writer_resume(struct file_writer *writer, const char *path,
+                                struct cupel_error *error) {
+    *writer = (struct file_writer){.descriptor = -1};
+    writer->path = resolve_target(path);
+    if (writer->path == NULL)
+        return cupel_fail_memory(error, "a file name", strlen(path) + 1);
+    const cupel_status status = open_part(writer, error);
+    if (status != CUPEL_STATUS_OK)
+        file_writer_leave(writer);
+    return status;
+}
+
+cupel_status file_writer_restart(struct file_writer *writer, struct cupel_error *error) {
+    if (ftruncate(writer->descriptor, 0) != 0)
+        return fail_errno(error, "empty", writer->path, errno);
+    writer->written = 0;
+    return CUPEL_STATUS_OK;
+}
+
+void file_writer_leave(struct file_writer *writer) {
+    cupel_free(writer->temporary);
+    writer->temporary = NULL;
+    file_writer_cancel(writer);
+}
+
 cupel_status file_writer_write(struct file_writer *writer, const void *bytes, size_t size,
                                struct cupel_error *error) {
     if (writer->path == NULL)

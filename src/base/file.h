@@ -25,6 +25,14 @@ cupel_status file_writer_open(struct file_writer *writer, const char *path,
 cupel_status file_writer_write(struct file_writer *writer, const void *bytes, size_t size,
                                struct cupel_error *error);
 cupel_status file_writer_commit(struct file_writer *writer, struct cupel_error *error);
+/* As file_writer_open(), but the temporary file has a lasting name, .NAME.part, and what is there
+ * is gone on with: writer->written bytes. The caller sees to it that nobody else writes it. */
+cupel_status file_writer_resume(struct file_writer *writer, const char *path,
+                                struct cupel_error *error);
+/* Drops what has been written. */
+cupel_status file_writer_restart(struct file_writer *writer, struct cupel_error *error);
+/* Closes and keeps the temporary file; harmless on a zeroed writer. */
+void file_writer_leave(struct file_writer *writer);
 /* Removes the temporary file; harmless after commit and on a zeroed writer. */
 void file_writer_cancel(struct file_writer *writer);
 /* The three steps in one. */

@@ -13,6 +13,7 @@ int command_train(const struct arguments *arguments);
 int command_score(const struct arguments *arguments);
 int command_eval(const struct arguments *arguments);
 int command_inspect(const struct arguments *arguments);
+int command_data(const struct arguments *arguments);
 int command_bench(const struct arguments *arguments);
 
 /* Overrides the recipe's keys by the options that have one, then by --set. Returns an exit code;

@@ -27,6 +27,7 @@ static int run(const struct arguments *arguments) {
     case COMMAND_SCORE: return command_score(arguments);
     case COMMAND_EVAL: return command_eval(arguments);
     case COMMAND_INSPECT: return command_inspect(arguments);
+    case COMMAND_DATA: return command_data(arguments);
     case COMMAND_BENCH: return command_bench(arguments);
     case COMMAND_HELP:
     case COMMAND_COUNT: break;

@@ -55,13 +55,18 @@ static const struct row rows[OPTION_COUNT] = {
     [OPTION_STEPS] = {"steps", "N", IN(BENCH), NULL, "steps to time (20)"},
     [OPTION_PRECISION] = {"precision", "TYPE", IN(BENCH), "precision",
                           "of the arithmetic: fp32 or bf16"},
+    [OPTION_FROM] = {"from", "DIR|URL", IN(DATA), NULL,
+                     "get: a folder or an address that has the files"},
+    [OPTION_TO] = {"to", "DIR", IN(DATA), NULL,
+                   "get: the folder of the data sets ($CUPEL_DATA, or the user's cache)"},
     [OPTION_JSON] = {"json", NULL, IN(TRAIN) | IN(EVAL) | IN(BENCH), NULL,
                      "results as JSON on stdout"},
-    [OPTION_QUIET] = {"quiet", NULL, IN(TRAIN) | IN(SCORE) | IN(EVAL) | IN(BENCH), NULL,
+    [OPTION_QUIET] = {"quiet", NULL, IN(TRAIN) | IN(SCORE) | IN(EVAL) | IN(BENCH) | IN(DATA), NULL,
                       "no progress on stderr"},
     [OPTION_HELP] = {"help", NULL,
-                     IN(TRAIN) | IN(SCORE) | IN(EVAL) | IN(INSPECT) | IN(BENCH) | IN(HELP), NULL,
-                     "this text"},
+                     IN(TRAIN) | IN(SCORE) | IN(EVAL) | IN(INSPECT) | IN(BENCH) | IN(DATA) |
+                         IN(HELP),
+                     NULL, "this text"},
 };
 
 struct command_row {
@@ -83,6 +88,10 @@ static const struct command_row commands[COMMAND_COUNT] = {
                          " show summary print describe info "},
     [COMMAND_BENCH] = {"bench", "step conv-vae|mlp-vae", "time the training step", 2, 2,
                        " time speed benchmark profile "},
+    [COMMAND_DATA] =
+        {"data", "get SET | check PATH",
+         "get fashion-mnist or mnist; tell what a file or folder holds, and all damage", 2, 2,
+         " dataset datasets download get fetch check "},
     [COMMAND_HELP] = {"help", "[COMMAND]", "this text, or a command's", 0, 1, " usage man "},
 };
 

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "data/published.h"
 #include "train/protocol_internal.h"
 
 /* --- where the data set lies --- */
@@ -32,13 +33,8 @@ static cupel_status look_in(cupel_protocol *protocol, const char *base, const ch
 }
 
 static cupel_status look_in_cache(cupel_protocol *protocol, const char *set, char **out) {
-    const char *const cache = getenv("XDG_CACHE_HOME"), *const home = getenv("HOME");
-    const bool own = cache != NULL && cache[0] == '/';
-    if (*out != NULL || (!own && (home == NULL || home[0] == '\0')))
-        return CUPEL_STATUS_OK;
-    char *const base = file_join(own ? cache : home, own ? "cupel" : ".cache/cupel");
-    if (base == NULL)
-        return cupel_fail_memory(&protocol->error, "the cache folder", 0);
+    char *base;
+    CUPEL_TRY(data_cache_folder(&base, &protocol->error));
     const cupel_status status = look_in(protocol, base, set, false, out);
     cupel_free(base);
     return status;
@@ -79,17 +75,18 @@ static cupel_status find_folder(cupel_protocol *protocol, const char *key, const
     }
     if (*out != NULL)
         return CUPEL_STATUS_OK;
+    const char *const get = published_find(set) == NULL ? "" : "; cupel data get fetches it";
     if (folder != NULL)
         return cupel_fail(&protocol->error, CUPEL_STATUS_IO,
                           "%s holds no folder \"%s\"%s: give the folder that "
-                          "holds the data set, or set %s",
-                          folder, set, own ? " and no IDX images itself" : "", key);
+                          "holds the data set, or set %s%s",
+                          folder, set, own ? " and no IDX images itself" : "", key, get);
     return cupel_fail(
         &protocol->error, CUPEL_STATUS_IO,
         "the data set \"%s\" (%s) is not found: looked in $CUPEL_DATA (%s)%s%s and the "
-        "user's cache; give its folder with --data",
+        "user's cache; give its folder with --data%s",
         set, cupel_recipe_origin(protocol->recipe, key), common == NULL ? "not set" : common,
-        beside == NULL ? "" : ", ", beside == NULL ? "" : beside);
+        beside == NULL ? "" : ", ", beside == NULL ? "" : beside, get);
 }
 
 static cupel_status find_folders(cupel_protocol *protocol, const char *folder, const char *beside) {

@@ -1,0 +1,92 @@
+/*
+ * cupel data: getting published data sets, and looking at what is there.
+ * Test: tests/data.bats, tests/test_data_get.bats
+ */
+#include <string.h>
+
+#include <cupel/check.h>
+#include <cupel/download.h>
+
+#include "commands.h"
+
+/* --- get --- */
+
+static bool show_progress(void *user, const char *file, uint64_t got, uint64_t total) {
+    char text[96];
+    (void)user;
+    snprintf(text, sizeof text, "%.40s %.1f of %.1f MB", file, (double)got / 1e6,
+             (double)total / 1e6);
+    console_bar(total == 0 ? 0 : (double)got / (double)total, text);
+    return true;
+}
+
+static int get(const struct arguments *arguments) {
+    const cupel_download_options options = {
+        .from = arguments->values[OPTION_FROM],
+        .to = arguments->values[OPTION_TO],
+        .progress = arguments_has(arguments, OPTION_QUIET) ? NULL : show_progress,
+    };
+    const char *const set = arguments->operands[1];
+    cupel_download *download;
+    const cupel_status status = cupel_download_fetch(&download, set, &options);
+    console_clear_bar();
+    int code = fail_with(status, download == NULL ? NULL : cupel_download_error(download));
+    if (status == CUPEL_STATUS_INVALID_ARGUMENT)
+        code = EXIT_USAGE;
+    if (code == EXIT_FINE) {
+        const int fetched = cupel_download_fetched(download);
+        if (fetched == 0)
+            tell("%s is there already, every file as published", set);
+        else
+            tell("%s: %d %s fetched, every file as published", set, fetched,
+                 fetched == 1 ? "file" : "files");
+        printf("%s\n", cupel_download_folder(download));
+    }
+    cupel_download_destroy(download);
+    return code;
+}
+
+/* --- check --- */
+
+static void print_line(void *user, bool damage, const char *line) {
+    (void)user;
+    printf("%s%s\n", damage ? "damaged: " : "", line);
+}
+
+static int check(const struct arguments *arguments) {
+    char sentence[CUPEL_CHECK_SENTENCE_SIZE];
+    const cupel_status status = cupel_check(arguments->operands[1], print_line, NULL, sentence);
+    return fail_with(status, sentence);
+}
+
+/* --- the command --- */
+
+int command_data(const struct arguments *arguments) {
+    static const struct {
+        const char *verb;
+        int (*run)(const struct arguments *);
+        enum option only[2]; /* options of this verb alone */
+    } verbs[] = {
+        {"get", get, {OPTION_FROM, OPTION_TO}},
+        {"check", check, {OPTION_COUNT, OPTION_COUNT}},
+    };
+    enum { VERBS = sizeof verbs / sizeof verbs[0] };
+    console_set_quiet(arguments_has(arguments, OPTION_QUIET));
+    for (size_t i = 0; i < VERBS; i++) {
+        if (strcmp(arguments->operands[0], verbs[i].verb) != 0)
+            continue;
+        for (int option = 0; option < OPTION_COUNT; option++) {
+            const bool general = option == OPTION_QUIET;
+            const bool own = (int)verbs[i].only[0] == option || (int)verbs[i].only[1] == option;
+            if (!general && !own && arguments_has(arguments, (enum option)option)) {
+                complain("cupel data %s has no option --%s; see cupel help data", verbs[i].verb,
+                         option_name((enum option)option));
+                return EXIT_USAGE;
+            }
+        }
+        return verbs[i].run(arguments);
+    }
+    complain("cupel data %s: it is cupel data get SET or cupel data check PATH",
+             arguments->operands[0]);
+    return EXIT_USAGE;
+}
