@@ -24,20 +24,21 @@ static cupel_dataset *make_set(const uint8_t *pixels, int64_t count, int64_t wid
 static void test_dot(void **state) {
     (void)state;
     enum { COUNT = 70001 }; /* more than two segments */
-    int16_t *const a = cupel_alloc(COUNT, sizeof *a), *const b = cupel_alloc(4 * COUNT, sizeof *b);
+    int16_t *const a = cupel_alloc(4 * COUNT, sizeof *a);
+    int16_t *const b = cupel_alloc(4 * COUNT, sizeof *b);
     static const int64_t counts[] = {0, 1, 7, 8, 31, 64, 100, 32768, 32769, COUNT};
-    for (int64_t k = 0; k < COUNT; k++) {
-        a[k] = 255;
-        for (int64_t i = 0; i < 4; i++)
-            b[i * COUNT + k] = (int16_t)(255 - i * (k % 3));
-    }
-    for (size_t c = 0; c < sizeof counts / sizeof counts[0]; c++) {
-        int64_t out[4];
-        pixel_dot4_select()(a, b, COUNT, counts[c], out);
+    for (int64_t k = 0; k < COUNT; k++)
         for (int64_t i = 0; i < 4; i++) {
+            a[i * COUNT + k] = (int16_t)(255 - i * (k % 5));
+            b[i * COUNT + k] = (int16_t)(255 - i * (k % 3));
+        }
+    for (size_t c = 0; c < sizeof counts / sizeof counts[0]; c++) {
+        int64_t out[16];
+        pixel_dot4x4_select()(a, b, COUNT, counts[c], out);
+        for (int64_t i = 0; i < 16; i++) {
             int64_t expected = 0;
             for (int64_t k = 0; k < counts[c]; k++)
-                expected += 255 * (255 - i * (k % 3));
+                expected += (255 - i / 4 * (k % 5)) * (255 - i % 4 * (k % 3));
             CHECK_I64(out[i], expected);
         }
     }

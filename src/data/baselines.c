@@ -15,7 +15,13 @@
 #include "base/parallel.h"
 #include "data/pixel_dot.h"
 
-enum { MAX_NEIGHBOURS = 64, MAX_COMPONENTS = 1024, MAX_PCA_PIXELS = 8192, QUERIES = 4 };
+enum {
+    MAX_NEIGHBOURS = 64,
+    MAX_COMPONENTS = 1024,
+    MAX_PCA_PIXELS = 8192,
+    ROWS = PIXEL_DOT_ROWS,
+    QUERIES = 32 /* that share one pass over the training images */
+};
 
 struct cupel_baseline {
     struct cupel_error error;
@@ -26,10 +32,25 @@ struct cupel_baseline {
     char name[32];
     double *mean;       /* PCA: [pixels], in units of 1 / 255 */
     double *components; /* PCA: [k, pixels], orthonormal */
-    int16_t *images;    /* neighbours: [count, pixels] */
-    int64_t *norms;     /* neighbours: squared lengths */
+    int16_t *images;    /* neighbours: [count rounded up to 4, stride] */
+    int64_t stride;
+    int64_t *norms; /* neighbours: squared lengths */
     int64_t count;
 };
+
+/* [rows rounded up to whole blocks, stride] of zeros, each row on a cache line of its own: loads
+ * that straddle two halve the speed. NULL when refused. */
+static int16_t *alloc_rows(int64_t rows, int64_t stride) {
+    const size_t size = (size_t)((rows + ROWS - 1) / ROWS * ROWS * stride) * sizeof(int16_t);
+    int16_t *const out = cupel_alloc_aligned(size);
+    if (out != NULL)
+        memset(out, 0, size);
+    return out;
+}
+
+static int64_t row_stride(int64_t count) {
+    return (count + 31) / 32 * 32;
+}
 
 static void widen(int16_t *to, const uint8_t *from, int64_t count) {
     for (int64_t i = 0; i < count; i++)
@@ -42,28 +63,33 @@ struct covariance {
     const int16_t *columns; /* [pixels rounded up to 4, stride]: one pixel of all images */
     int64_t stride, images, pixels;
     const int64_t *sums; /* of the columns */
-    pixel_dot4 dot;
+    pixel_dot4x4 dot;
     double *matrix; /* [pixels, pixels]; the upper triangle is filled */
 };
 
 /* n times the covariance of pixels i and j is sum x_i x_j - (sum x_i)(sum x_j) / n, whose two terms
  * are exact integers. */
+static void covariance_block(const struct covariance *c, int64_t row, int64_t column) {
+    int64_t products[ROWS * ROWS];
+    c->dot(c->columns + row * c->stride, c->columns + column * c->stride, c->stride, c->images,
+           products);
+    for (int64_t i = row; i < row + ROWS && i < c->pixels; i++)
+        for (int64_t j = column; j < column + ROWS && j < c->pixels; j++)
+            c->matrix[i * c->pixels + j] =
+                (double)products[(i - row) * ROWS + j - column] -
+                (double)c->sums[i] * (double)c->sums[j] / (double)c->images;
+}
+
+/* Long rows of blocks from the top and short ones from the bottom in turn: equal work for all
+ * threads. */
 static void covariance_rows(void *context, int64_t begin, int64_t end, int thread) {
     const struct covariance *const c = context;
+    const int64_t blocks = (c->pixels + ROWS - 1) / ROWS;
     (void)thread;
     for (int64_t unit = begin; unit < end; unit++) {
-        /* long rows from the top and short ones from the bottom in turn: equal work for all
-         * threads */
-        const int64_t i = unit % 2 == 0 ? unit / 2 : c->pixels - 1 - unit / 2;
-        for (int64_t j = i / 4 * 4; j < c->pixels; j += 4) {
-            int64_t products[4];
-            c->dot(c->columns + i * c->stride, c->columns + j * c->stride, c->stride, c->images,
-                   products);
-            for (int64_t q = 0; q < 4 && j + q < c->pixels; q++)
-                c->matrix[i * c->pixels + j + q] =
-                    (double)products[q] -
-                    (double)c->sums[i] * (double)c->sums[j + q] / (double)c->images;
-        }
+        const int64_t row = unit % 2 == 0 ? unit / 2 : blocks - 1 - unit / 2;
+        for (int64_t column = row; column < blocks; column++)
+            covariance_block(c, row * ROWS, column * ROWS);
     }
 }
 
@@ -133,10 +159,10 @@ static cupel_status fit_pca(cupel_baseline *baseline, const cupel_dataset *norma
             "%lld principal components cannot be found in %lld images of %lld values; "
             "ask for at most %lld",
             (long long)baseline->k, (long long)images, (long long)pixels, (long long)most);
-    const int64_t rows = (pixels + 3) / 4 * 4, stride = (images + 31) / 32 * 32;
+    const int64_t stride = row_stride(images);
     struct covariance c = {
-        .stride = stride, .images = images, .pixels = pixels, .dot = pixel_dot4_select()};
-    int16_t *const columns = cupel_alloc((size_t)rows, (size_t)stride * sizeof *columns);
+        .stride = stride, .images = images, .pixels = pixels, .dot = pixel_dot4x4_select()};
+    int16_t *const columns = alloc_rows(pixels, stride);
     int64_t *const sums = cupel_alloc((size_t)pixels, sizeof *sums);
     c.matrix = cupel_alloc((size_t)pixels, (size_t)pixels * sizeof *c.matrix);
     baseline->mean = cupel_alloc((size_t)pixels, sizeof *baseline->mean);
@@ -147,12 +173,12 @@ static cupel_status fit_pca(cupel_baseline *baseline, const cupel_dataset *norma
         baseline->components == NULL ||
         !fill_columns(columns, sums, stride, normal, images, pixels)) {
         status = cupel_fail_memory(&baseline->error, "a principal component analysis",
-                                   (size_t)(rows * stride) * sizeof *columns);
+                                   (size_t)(pixels * stride) * sizeof *columns);
         goto done;
     }
     c.columns = columns;
     c.sums = sums;
-    parallel_for(threads, pixels, 4, covariance_rows, &c);
+    parallel_for(threads, (pixels + ROWS - 1) / ROWS, 2, covariance_rows, &c);
     for (int64_t p = 0; p < pixels; p++)
         baseline->mean[p] = (double)sums[p] / (double)images;
     status = leading_vectors(&baseline->error, c.matrix, pixels, baseline->k, baseline->components);
@@ -167,8 +193,8 @@ struct scoring {
     const cupel_baseline *baseline;
     const cupel_dataset *images;
     double *scores;
-    int16_t *queries; /* neighbours: [images rounded up to 4, pixels] */
-    pixel_dot4 dot;
+    int16_t *queries; /* neighbours: [count rounded up to 4, stride] */
+    pixel_dot4x4 dot;
 };
 
 /* |x - mean|^2 minus the squared coordinates along the components. */
@@ -202,15 +228,16 @@ static cupel_status fit_neighbours(cupel_baseline *baseline, const cupel_dataset
         return cupel_fail(&baseline->error, CUPEL_STATUS_INVALID_ARGUMENT,
                           "%lld neighbours cannot be found among %lld images",
                           (long long)baseline->k, (long long)images);
-    baseline->images = cupel_alloc((size_t)images, (size_t)pixels * sizeof *baseline->images);
+    baseline->stride = row_stride(pixels);
+    baseline->images = alloc_rows(images, baseline->stride);
     baseline->norms = cupel_alloc((size_t)images, sizeof *baseline->norms);
     if (baseline->images == NULL || baseline->norms == NULL)
         return cupel_fail_memory(&baseline->error, "the images of a nearest-neighbour search",
-                                 (size_t)(images * pixels) * sizeof *baseline->images);
+                                 (size_t)(images * baseline->stride) * sizeof *baseline->images);
     baseline->count = images;
     for (int64_t n = 0; n < images; n++) {
         const uint8_t *const image = cupel_dataset_pixels(normal, n);
-        widen(baseline->images + n * pixels, image, pixels);
+        widen(baseline->images + n * baseline->stride, image, pixels);
         for (int64_t p = 0; p < pixels; p++)
             baseline->norms[n] += (int64_t)image[p] * image[p];
     }
@@ -227,49 +254,70 @@ static void keep_smallest(int64_t *smallest, int64_t k, int64_t value) {
     smallest[at] = value;
 }
 
-/* Four queries at a time against every training image: |a - b|^2 = |a|^2 + |b|^2 - 2 a.b */
+/* The queries that one pass over the training images serves, and what it has found so far. */
+struct pass {
+    const int16_t *queries;
+    int64_t count, norms[QUERIES], nearest[QUERIES][MAX_NEIGHBOURS];
+};
+
+static void begin_pass(struct pass *pass, const struct scoring *s, int64_t first, int64_t count) {
+    const int64_t pixels = s->baseline->pixels;
+    pass->queries = s->queries + first * s->baseline->stride;
+    pass->count = count;
+    for (int64_t q = 0; q < count; q++) {
+        const int16_t *const query = pass->queries + q * s->baseline->stride;
+        pass->norms[q] = 0;
+        for (int64_t p = 0; p < pixels; p++)
+            pass->norms[q] += (int64_t)query[p] * query[p];
+        for (int64_t i = 0; i < s->baseline->k; i++)
+            pass->nearest[q][i] = INT64_MAX;
+    }
+}
+
+/* Four training images and four queries at a time: |a - b|^2 = |a|^2 + |b|^2 - 2 a.b */
+static void search_block(struct pass *pass, const struct scoring *s, int64_t image, int64_t query) {
+    const cupel_baseline *const baseline = s->baseline;
+    const int64_t stride = baseline->stride;
+    int64_t products[ROWS * ROWS];
+    s->dot(baseline->images + image * stride, pass->queries + query * stride, stride, stride,
+           products);
+    for (int64_t i = 0; i < ROWS && image + i < baseline->count; i++)
+        for (int64_t q = 0; q < ROWS && query + q < pass->count; q++)
+            keep_smallest(pass->nearest[query + q], baseline->k,
+                          pass->norms[query + q] + baseline->norms[image + i] -
+                              2 * products[i * ROWS + q]);
+}
+
+/* A block of queries stays in the cache while the training images stream by. */
 static void score_neighbours(void *context, int64_t begin, int64_t end, int thread) {
     const struct scoring *const s = context;
     const cupel_baseline *const baseline = s->baseline;
-    const int64_t pixels = baseline->pixels, k = baseline->k;
+    struct pass pass;
     (void)thread;
     for (int64_t first = begin; first < end; first += QUERIES) {
-        const int16_t *const queries = s->queries + first * pixels;
-        const int64_t count = end - first < QUERIES ? end - first : QUERIES;
-        int64_t nearest[QUERIES][MAX_NEIGHBOURS];
-        int64_t norms[QUERIES] = {0};
-        for (int64_t q = 0; q < count; q++) {
-            for (int64_t i = 0; i < k; i++)
-                nearest[q][i] = INT64_MAX;
-            for (int64_t p = 0; p < pixels; p++)
-                norms[q] += (int64_t)queries[q * pixels + p] * queries[q * pixels + p];
-        }
-        for (int64_t n = 0; n < baseline->count; n++) {
-            int64_t products[QUERIES];
-            s->dot(baseline->images + n * pixels, queries, pixels, pixels, products);
-            for (int64_t q = 0; q < count; q++)
-                keep_smallest(nearest[q], k, norms[q] + baseline->norms[n] - 2 * products[q]);
-        }
-        for (int64_t q = 0; q < count; q++) {
+        begin_pass(&pass, s, first, end - first < QUERIES ? end - first : QUERIES);
+        for (int64_t image = 0; image < baseline->count; image += ROWS)
+            for (int64_t query = 0; query < pass.count; query += ROWS)
+                search_block(&pass, s, image, query);
+        for (int64_t q = 0; q < pass.count; q++) {
             double sum = 0;
-            for (int64_t i = 0; i < k; i++)
-                sum += sqrt((double)nearest[q][i]);
-            s->scores[first + q] = sum / (255.0 * (double)k);
+            for (int64_t i = 0; i < baseline->k; i++)
+                sum += sqrt((double)pass.nearest[q][i]);
+            s->scores[first + q] = sum / (255.0 * (double)baseline->k);
         }
     }
 }
 
 static cupel_status score_by_neighbours(cupel_baseline *baseline, struct scoring *s, int64_t count,
                                         int threads) {
-    const int64_t rows = (count + QUERIES - 1) / QUERIES * QUERIES; /* the last group reads four */
-    s->queries = cupel_alloc((size_t)rows, (size_t)baseline->pixels * sizeof *s->queries);
+    s->queries = alloc_rows(count, baseline->stride);
     if (s->queries == NULL)
         return cupel_fail_memory(&baseline->error, "the images to be scored",
-                                 (size_t)(rows * baseline->pixels) * sizeof *s->queries);
+                                 (size_t)(count * baseline->stride) * sizeof *s->queries);
     for (int64_t n = 0; n < count; n++)
-        widen(s->queries + n * baseline->pixels, cupel_dataset_pixels(s->images, n),
+        widen(s->queries + n * baseline->stride, cupel_dataset_pixels(s->images, n),
               baseline->pixels);
-    parallel_for(threads, count, QUERIES, score_neighbours, s);
+    parallel_for(threads, count, ROWS, score_neighbours, s);
     cupel_free(s->queries);
     return CUPEL_STATUS_OK;
 }
@@ -373,7 +421,7 @@ cupel_status cupel_baseline_score(cupel_baseline *baseline, const cupel_dataset 
                           cupel_shape_format(had, baseline->shape), cupel_shape_format(got, shape));
     }
     struct scoring s = {
-        .baseline = baseline, .images = images, .scores = scores, .dot = pixel_dot4_select()};
+        .baseline = baseline, .images = images, .scores = scores, .dot = pixel_dot4x4_select()};
     threads = threads < 1 ? 1 : threads;
     if (baseline->kind == CUPEL_BASELINE_NEIGHBOURS)
         return score_by_neighbours(baseline, &s, count, threads);

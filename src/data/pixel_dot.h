@@ -7,10 +7,13 @@
 
 #include <stdint.h>
 
-/* out[i] = sum over k < count of a[k] * b[i * stride + k], for i < 4; values lie in 0..255. */
-typedef void (*pixel_dot4)(const int16_t *a, const int16_t *b, int64_t stride, int64_t count,
-                           int64_t out[4]);
+enum { PIXEL_DOT_ROWS = 4 };
+
+/* All products of four rows with four others: out[4 * i + j] = sum over k < count of
+ * a[i * stride + k] * b[j * stride + k]; values lie in 0..255. */
+typedef void (*pixel_dot4x4)(const int16_t *a, const int16_t *b, int64_t stride, int64_t count,
+                             int64_t out[16]);
 /* The fastest version for this processor. */
-pixel_dot4 pixel_dot4_select(void);
+pixel_dot4x4 pixel_dot4x4_select(void);
 
 #endif
