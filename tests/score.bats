@@ -237,6 +237,79 @@ alone_as_among_others() {
     fails_with 3 "$CUPEL" score "$RUN" "$BATS_TEST_TMPDIR"
 }
 
+@test "--files0-from takes any number of paths, also from a pipe, in their order" {
+    local png=$CUPEL_SOURCE_DIR/tests/support/sneaker.png photos=$BATS_TEST_TMPDIR/photos index
+    mkdir "$photos"
+    for index in $(seq 1 300); do # more than one part
+        ln -s "$png" "$photos/$index
+odd name.png"
+    done
+    { find "$photos" -name '*.png' -print0; printf '%s\0' "$IMAGES/all-images-idx3-ubyte" "$png"; } \
+        >"$BATS_TEST_TMPDIR/list"
+    "$CUPEL" score "$RUN" --files0-from "$BATS_TEST_TMPDIR/list" >"$BATS_TEST_TMPDIR/a"
+    "$CUPEL" score "$RUN" --files0-from - <"$BATS_TEST_TMPDIR/list" >"$BATS_TEST_TMPDIR/b"
+    xargs -0 "$CUPEL" score "$RUN" <"$BATS_TEST_TMPDIR/list" >"$BATS_TEST_TMPDIR/c"
+    cmp "$BATS_TEST_TMPDIR/a" "$BATS_TEST_TMPDIR/b"
+    cmp "$BATS_TEST_TMPDIR/a" "$BATS_TEST_TMPDIR/c"
+    [ "$(grep -c 'odd name.png"*,,' "$BATS_TEST_TMPDIR/a")" -eq 300 ]
+    # the last rows: the 37 images, and the lone one with the score that it had among others
+    tail -n 38 "$BATS_TEST_TMPDIR/a" | head -n 37 | numbers >"$BATS_TEST_TMPDIR/idx"
+    "$CUPEL" score "$RUN" "$IMAGES/all-images-idx3-ubyte" | numbers | tail -n 36 |
+        cmp - "$BATS_TEST_TMPDIR/idx"
+    [ "$(tail -n 1 "$BATS_TEST_TMPDIR/a" | cut -d, -f2-)" = \
+        "$(grep 'odd name.png' "$BATS_TEST_TMPDIR/a" | head -n 1 | cut -d, -f2-)" ]
+}
+
+@test "--files0-from: bad lists and bad company" {
+    : >"$BATS_TEST_TMPDIR/empty"
+    fails_with 3 "$CUPEL" score "$RUN" --files0-from "$BATS_TEST_TMPDIR/empty"
+    says "names no image"
+    printf 'a\0\0' >"$BATS_TEST_TMPDIR/hole"
+    cp "$CUPEL_SOURCE_DIR/tests/support/sneaker.png" "$BATS_TEST_TMPDIR/a"
+    cd "$BATS_TEST_TMPDIR"
+    fails_with 3 "$CUPEL" score "$RUN" --files0-from hole
+    printf 'a.png\0\0' >hole
+    mv a a.png
+    fails_with 3 "$CUPEL" score "$RUN" --files0-from hole
+    says "path 2 is empty"
+    printf 'none.png\n' >lines # no NUL: one path that is not there
+    fails_with 4 "$CUPEL" score "$RUN" --files0-from lines
+    fails_with 4 "$CUPEL" score "$RUN" --files0-from none
+    says "cannot read none"
+    fails_with 2 "$CUPEL" score "$RUN" a.png --files0-from hole
+    says "leave out a.png"
+    fails_with 2 "$CUPEL" score --files0-from hole
+}
+
+@test "--fail-if 'anomalies>N' exits with 7 and still gives the table" {
+    local found
+    found=$("$CUPEL" score "$RUN" "$SAMPLE" | numbers | cut -d, -f4 | grep -c 1)
+    [ "$found" -gt 1 ]
+    "$CUPEL" score "$RUN" "$SAMPLE" --fail-if "anomalies>$found" >"$BATS_TEST_TMPDIR/a"
+    run --separate-stderr "$CUPEL" score "$RUN" "$SAMPLE" --fail-if "anomalies>$((found - 1))"
+    [ "$status" -eq 7 ]
+    [ "$output" = "$(cat "$BATS_TEST_TMPDIR/a")" ]
+    case $stderr in *"gate: $found of 1000 images are anomalous"*) ;; *) false ;; esac
+    fails_with 7 "$CUPEL" score "$RUN" "$SAMPLE" --fail-if 'anomalies>0' \
+        --out "$BATS_TEST_TMPDIR/b"
+    cmp "$BATS_TEST_TMPDIR/a" "$BATS_TEST_TMPDIR/b"
+    local rule
+    for rule in 'anomalies>' 'anomalies>-1' 'anomalies>x' 'anomalies<3' 'normal>3' ''; do
+        fails_with 2 "$CUPEL" score "$RUN" "$SAMPLE" --fail-if "$rule"
+        says "anomalies>N"
+    done
+}
+
+@test "--fail-if: what cannot be judged counts, and without a threshold nothing can" {
+    overflowing "$RUN/best.safetensors" "$BATS_TEST_TMPDIR/wild.safetensors"
+    fails_with 7 "$CUPEL" score "$BATS_TEST_TMPDIR/wild.safetensors" \
+        "$IMAGES/all-images-idx3-ubyte" --fail-if 'anomalies>36'
+    says "37 of 37"
+    tiny "$BATS_TEST_TMPDIR/run" --epochs 1 --set data.held_out=0
+    fails_with 3 "$CUPEL" score "$BATS_TEST_TMPDIR/run" "$SAMPLE" --fail-if 'anomalies>0'
+    says "has none"
+}
+
 @test "a failed table leaves nothing behind" {
     fails_with 4 "$CUPEL" score "$RUN" "$SAMPLE" "$BATS_TEST_TMPDIR/none" \
         --out "$BATS_TEST_TMPDIR/scores.csv"

@@ -52,6 +52,10 @@ static const struct row rows[OPTION_COUNT] = {
     [OPTION_TOP] = {"top", "N", IN(SCORE), NULL, "images at each end of the sheet (20)"},
     [OPTION_SHEET] = {"sheet", "FILE", IN(SCORE), NULL,
                       "a PNG of the most normal and most anomalous images"},
+    [OPTION_FILES0_FROM] = {"files0-from", "FILE", IN(SCORE), NULL,
+                            "take the paths from FILE (-: stdin), each ended by a NUL byte"},
+    [OPTION_FAIL_IF] = {"fail-if", "RULE", IN(SCORE), NULL,
+                        "'anomalies>N': exit with 7 when more than N images are anomalous"},
     [OPTION_STEPS] = {"steps", "N", IN(BENCH), NULL, "steps to time (20)"},
     [OPTION_PRECISION] = {"precision", "TYPE", IN(BENCH), "precision",
                           "of the arithmetic: fp32 or bf16"},
@@ -78,7 +82,7 @@ struct command_row {
 static const struct command_row commands[COMMAND_COUNT] = {
     [COMMAND_TRAIN] = {"train", "RECIPE | --resume RUN", "train the network of a recipe", 0, 1,
                        " fit run learn start "},
-    [COMMAND_SCORE] = {"score", "RUN|WEIGHTS PATH...",
+    [COMMAND_SCORE] = {"score", "RUN|FILE.safetensors PATH...",
                        "how anomalous images are (IDX files, PNG files, folders), as CSV", 2,
                        MOST_OPERANDS, " predict infer detect classify test apply "},
     [COMMAND_EVAL] = {"eval", "RUN", "judge a run on its test images, beside plain baselines", 1, 1,
@@ -241,7 +245,12 @@ static bool check_operands(const struct arguments *arguments) {
     if (arguments_has(arguments, OPTION_HELP))
         return true;
     const bool train_alone = arguments->command == COMMAND_TRAIN && !resume;
-    const size_t least = train_alone ? 1 : row->least;
+    const bool listed = arguments_has(arguments, OPTION_FILES0_FROM);
+    const size_t least = train_alone || listed ? 1 : row->least;
+    if (listed && arguments->n_operands > 1) {
+        complain("--files0-from takes the paths from a list: leave out %s", arguments->operands[1]);
+        return false;
+    }
     if (arguments->n_operands >= least && arguments->n_operands <= row->most)
         return true;
     complain("usage: cupel %s %s [options]; see cupel help %s", row->name, row->operands,

@@ -1,5 +1,6 @@
 /*
- * cupel score: a CSV of scores, and a sheet of the images at both ends. Test: tests/score.bats
+ * cupel score: a CSV of scores, a sheet of the images at both ends, and a gate for scripts.
+ * Test: tests/score.bats
  */
 #define _POSIX_C_SOURCE 200809L
 #include <errno.h>
@@ -15,6 +16,7 @@
 #include <cupel/score.h>
 
 #include "commands.h"
+#include "gate.h"
 #include "images.h"
 #include "sheet.h"
 
@@ -24,7 +26,6 @@ struct table {
     const char *path; /* NULL: stdout */
     char *bytes;
     size_t size;
-    bool begun;
 };
 
 /* Whether both are there and are one file. */
@@ -134,77 +135,96 @@ static void print_row(FILE *stream, const cupel_scorer_info *info, const char *n
     fputc('\n', stream);
 }
 
-static void print_rows(struct table *table, const cupel_scorer_info *info,
-                       const struct images *images, const cupel_score *scores) {
+/* --- scoring --- */
+
+struct scoring {
+    cupel_scorer *scorer;
+    cupel_scorer_info info;
+    struct table table;
+    struct gate gate;
+    struct ends ends;
+    bool sheet;
+    int64_t without; /* images whose score is not finite */
+};
+
+static void take_scores(struct scoring *scoring, const struct images *images,
+                        const cupel_score *scores) {
     enum { NAMED = 3 };
     const int64_t count = cupel_dataset_get_info(images->set).count;
-    int64_t without = 0;
-    if (!table->begun)
-        fputs("path,label,score,threshold,pred,reconstruction,kl\n", table->stream);
-    table->begun = true;
+    if (scoring->gate.images == 0)
+        fputs("path,label,score,threshold,pred,reconstruction,kl\n", scoring->table.stream);
     for (int64_t i = 0; i < count; i++) {
         char name[4160];
-        print_row(table->stream, info, images_name(images, i, name, sizeof name),
+        const bool finite = isfinite(scores[i].score);
+        print_row(scoring->table.stream, &scoring->info, images_name(images, i, name, sizeof name),
                   cupel_dataset_label(images->set, i), &scores[i]);
-        if (!isfinite(scores[i].score) && without++ < NAMED)
+        scoring->gate.anomalies += !finite || scores[i].score > scoring->info.threshold;
+        if (!finite && scoring->without++ < NAMED)
             complain("%s has no finite score: the network's arithmetic overflows", name);
     }
-    if (without > NAMED)
-        complain("%lld images have no finite score", (long long)without);
+    scoring->gate.images += count;
 }
 
-/* The network's size is that of the images and a margin. */
-static int check_size(const struct images *images, const char *weights,
-                      const cupel_scorer_info *info) {
-    const cupel_dataset_info have = cupel_dataset_get_info(images->set);
-    const int64_t height = info->height - 2 * info->pad, width = info->width - 2 * info->pad;
-    char name[4160];
-    if (have.height == height && have.width == width && have.channels == info->channels)
-        return EXIT_FINE;
-    complain("%s is %lld x %lld pixels in %lld channels, and %s scores images of %lld x %lld in "
-             "%lld: give images of that size",
-             images_name(images, 0, name, sizeof name), (long long)have.width,
-             (long long)have.height, (long long)have.channels, weights, (long long)width,
-             (long long)height, (long long)info->channels);
-    return EXIT_DATA;
-}
-
-static int score_path(cupel_scorer *scorer, const char *weights, const char *path,
-                      struct table *table, struct ends *ends) {
-    const cupel_scorer_info info = cupel_scorer_get_info(scorer);
-    struct images images;
-    int code = images_open(&images, path, info.channels);
-    if (code != EXIT_FINE)
-        return code;
-    code = check_size(&images, weights, &info);
-    cupel_score *const scores =
-        calloc((size_t)cupel_dataset_get_info(images.set).count, sizeof *scores);
+static int score_part(struct scoring *scoring, const struct images *images) {
+    const int64_t count = cupel_dataset_get_info(images->set).count;
+    cupel_score *const scores = calloc((size_t)count, sizeof *scores);
+    int code = scores == NULL
+                   ? fail_with(CUPEL_STATUS_OUT_OF_MEMORY, NULL)
+                   : fail_with(cupel_scorer_run(scoring->scorer, images->set, scores, NULL),
+                               cupel_scorer_error(scoring->scorer));
     if (code == EXIT_FINE)
-        code = scores == NULL ? fail_with(CUPEL_STATUS_OUT_OF_MEMORY, NULL)
-                              : fail_with(cupel_scorer_run(scorer, images.set, scores, NULL),
-                                          cupel_scorer_error(scorer));
-    if (code == EXIT_FINE)
-        print_rows(table, &info, &images, scores);
-    if (code == EXIT_FINE && ends != NULL)
-        code = ends_add(ends, images.set, scores);
+        take_scores(scoring, images, scores);
+    if (code == EXIT_FINE && scoring->sheet)
+        code = ends_add(&scoring->ends, images->set, scores);
     free(scores);
-    images_close(&images);
     return code;
 }
 
-static int score_all(cupel_scorer *scorer, const struct arguments *arguments, int64_t top) {
-    const char *const sheet = arguments->values[OPTION_SHEET];
-    struct table table;
-    struct ends ends = {.most = (size_t)top};
-    int code = table_open(&table, arguments->values[OPTION_OUT]);
-    for (size_t i = 1; i < arguments->n_operands && code == EXIT_FINE; i++)
-        code = score_path(scorer, arguments->operands[0], arguments->operands[i], &table,
-                          sheet == NULL ? NULL : &ends);
-    code = table_close(&table, code);
-    if (code == EXIT_FINE && sheet != NULL)
-        code = ends_draw(&ends, scorer, sheet);
-    ends_release(&ends);
+static int score_images(struct scoring *scoring, const struct arguments *arguments) {
+    const cupel_scorer_info *const info = &scoring->info;
+    const struct image_form form = {.channels = info->channels,
+                                    .height = info->height - 2 * info->pad,
+                                    .width = info->width - 2 * info->pad,
+                                    .weights = arguments->operands[0]};
+    struct image_source source;
+    int code = image_source_open(&source, &form, arguments->operands + 1, arguments->n_operands - 1,
+                                 arguments->values[OPTION_FILES0_FROM]);
+    for (bool end = false; code == EXIT_FINE && !end;) {
+        struct images images;
+        code = image_source_next(&source, &images);
+        end = images.set == NULL;
+        if (code == EXIT_FINE && !end)
+            code = score_part(scoring, &images);
+        images_close(&images);
+        /* a full disk or a reader that has gone is no reason to go on */
+        if (code == EXIT_FINE && fflush(scoring->table.stream) != 0) {
+            complain("cannot write the table: %s", strerror(errno));
+            code = EXIT_IO;
+        }
+    }
+    image_source_close(&source);
+    if (scoring->without > 3)
+        complain("%lld images have no finite score", (long long)scoring->without);
     return code;
+}
+
+static int score_all(struct scoring *scoring, const struct arguments *arguments) {
+    const char *const sheet = arguments->values[OPTION_SHEET];
+    scoring->info = cupel_scorer_get_info(scoring->scorer);
+    if (scoring->gate.closed && !scoring->info.has_threshold) {
+        complain("--fail-if counts scores above the threshold, and %s has none: it was trained "
+                 "without held-out images (data.held_out)",
+                 arguments->operands[0]);
+        return EXIT_DATA;
+    }
+    int code = table_open(&scoring->table, arguments->values[OPTION_OUT]);
+    if (code == EXIT_FINE)
+        code = score_images(scoring, arguments);
+    code = table_close(&scoring->table, code);
+    if (code == EXIT_FINE && sheet != NULL)
+        code = ends_draw(&scoring->ends, scoring->scorer, sheet);
+    ends_release(&scoring->ends);
+    return code == EXIT_FINE ? gate_judge(&scoring->gate) : code;
 }
 
 /* The second would replace the first. */
@@ -225,10 +245,13 @@ int command_score(const struct arguments *arguments) {
     int code;
     int64_t threads, samples, top;
     struct weights_paths paths;
+    struct scoring scoring = {.sheet = arguments_has(arguments, OPTION_SHEET)};
     if (!arguments_whole(arguments, OPTION_THREADS, 0, 256, 0, &threads) ||
         !arguments_whole(arguments, OPTION_SAMPLES, 1, 1000, 0, &samples) ||
-        !arguments_whole(arguments, OPTION_TOP, 1, 1000, 20, &top) || !check_files(arguments))
+        !arguments_whole(arguments, OPTION_TOP, 1, 1000, 20, &top) ||
+        !gate_parse(&scoring.gate, arguments->values[OPTION_FAIL_IF]) || !check_files(arguments))
         return EXIT_USAGE;
+    scoring.ends.most = (size_t)top;
     code = find_weights(&paths, arguments->operands[0], arguments);
     if (code != EXIT_FINE)
         return code;
@@ -236,13 +259,12 @@ int command_score(const struct arguments *arguments) {
     const cupel_scorer_options options = {
         .threads = (int)threads, .samples = samples, .plan_file = plan != NULL ? plan : paths.plan};
     cupel_context *const context = make_context(&code);
-    cupel_scorer *scorer = NULL;
     if (context != NULL)
-        code = fail_with(cupel_scorer_create(&scorer, context, paths.weights, &options),
+        code = fail_with(cupel_scorer_create(&scoring.scorer, context, paths.weights, &options),
                          cupel_context_error(context));
     if (code == EXIT_FINE)
-        code = score_all(scorer, arguments, top);
-    (void)cupel_scorer_destroy(scorer);
+        code = score_all(&scoring, arguments);
+    (void)cupel_scorer_destroy(scoring.scorer);
     (void)cupel_context_destroy(context);
     release_weights_paths(&paths);
     return code;
