@@ -65,13 +65,47 @@ setup() {
     fails_with 2 "$CUPEL" data get emnist
     says "it is fashion-mnist or mnist"
     fails_with 2 "$CUPEL" data gte mnist
-    says "cupel data get SET"
+    says "cupel data get SET, check PATH or synth DIR"
     fails_with 2 "$CUPEL" data check . --to x
     says "cupel data check has no option --to"
     fails_with 2 "$CUPEL" download mnist
     says "did you mean cupel data?"
     run "$CUPEL" data --help
     says "--from DIR|URL"
+}
+
+@test "synth makes a set that can be trained on and judged, the same each time" {
+    run --separate-stderr "$CUPEL" data synth shapes --images 400 --seed 5
+    [ "$status" -eq 0 ]
+    [ "$output" = shapes ]
+    "$CUPEL" data synth again/shapes --images 400 --seed 5 --quiet
+    diff -r shapes again/shapes
+    "$CUPEL" data synth other --images 400 --seed 6 --quiet
+    if cmp -s shapes/train-images-idx3-ubyte other/train-images-idx3-ubyte; then false; fi
+    run "$CUPEL" data check shapes
+    [ "$status" -eq 0 ]
+    says "shapes: train: 400 images of 28 x 28, 80 disc, 80 square, 80 triangle, 80 cross, 20 scratch"
+    "$CUPEL" train "$TINY" --data . --out run --quiet --set data.set=shapes \
+        --set data.normal_classes=0,1,2,3 --set data.anomaly_classes=4,5,6,7 \
+        --set anomaly.classes_name=defects --set data.representative=10 --set anomaly.mixed_classes=4
+    grep -q '"defects": \[[0-9]*, [0-9]*, [0-9]*, [0-9]*\]' run/split.json
+    run --separate-stderr "$CUPEL" eval run
+    [ "$status" -eq 0 ]
+    says "50 of 100 test images"
+}
+
+@test "synth with --png: the folders of inspection data sets" {
+    "$CUPEL" data synth shapes --images 40 --side 16 --png --quiet
+    [ -s shapes/train/good/000000.png ]
+    [ -s shapes/test/scratch/000001.png ]
+    [ -s shapes/ground_truth/scratch/000001_mask.png ]
+    "$CUPEL" data check shapes
+    fails_with 2 "$CUPEL" data synth shapes
+    says "already"
+    fails_with 2 "$CUPEL" data synth x --images 5
+    fails_with 2 "$CUPEL" data synth x --side 300
+    fails_with 2 "$CUPEL" data synth x --from y
+    fails_with 4 "$CUPEL" data synth /proc/nowhere
 }
 
 @test "a set that is missing is named, with the command that gets it" {

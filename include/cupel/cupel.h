@@ -27,6 +27,7 @@
 #include <cupel/recipe.h>
 #include <cupel/score.h>
 #include <cupel/status.h>
+#include <cupel/synth.h>
 #include <cupel/tensor.h>
 #include <cupel/trainer.h>
 #include <cupel/types.h>

@@ -1,11 +1,12 @@
 /*
- * cupel data: getting published data sets, and looking at what is there.
+ * cupel data: getting published data sets, looking at what is there, and making synthetic ones.
  * Test: tests/data.bats, tests/test_data_get.bats
  */
 #include <string.h>
 
 #include <cupel/check.h>
 #include <cupel/download.h>
+#include <cupel/synth.h>
 
 #include "commands.h"
 
@@ -59,16 +60,40 @@ static int check(const struct arguments *arguments) {
     return fail_with(status, sentence);
 }
 
+/* --- synth --- */
+
+static int synth(const struct arguments *arguments) {
+    char sentence[CUPEL_SYNTH_SENTENCE_SIZE];
+    const char *const folder = arguments->operands[1];
+    int64_t seed, images, side;
+    if (!arguments_whole(arguments, OPTION_SEED, 0, INT64_MAX, 0, &seed) ||
+        !arguments_whole(arguments, OPTION_IMAGES, 20, 100000, 0, &images) ||
+        !arguments_whole(arguments, OPTION_SIDE, 16, 128, 0, &side))
+        return EXIT_USAGE;
+    const cupel_synth_options options = {.seed = (uint64_t)seed,
+                                         .images = images,
+                                         .side = side,
+                                         .pictures = arguments_has(arguments, OPTION_PNG)};
+    const cupel_status status = cupel_synth_make(folder, &options, sentence);
+    if (status != CUPEL_STATUS_OK)
+        return fail_with(status, sentence);
+    tell("classes 0 to 3 are whole shapes, 4 to 7 have a defect; the masks lie beside the images");
+    printf("%s\n", folder);
+    return EXIT_FINE;
+}
+
 /* --- the command --- */
 
 int command_data(const struct arguments *arguments) {
     static const struct {
         const char *verb;
         int (*run)(const struct arguments *);
-        enum option only[2]; /* options of this verb alone */
+        enum option own[4]; /* its options, beside the general ones */
+        size_t n_own;
     } verbs[] = {
-        {"get", get, {OPTION_FROM, OPTION_TO}},
-        {"check", check, {OPTION_COUNT, OPTION_COUNT}},
+        {"get", get, {OPTION_FROM, OPTION_TO}, 2},
+        {"check", check, {OPTION_QUIET}, 0},
+        {"synth", synth, {OPTION_SEED, OPTION_IMAGES, OPTION_SIDE, OPTION_PNG}, 4},
     };
     enum { VERBS = sizeof verbs / sizeof verbs[0] };
     console_set_quiet(arguments_has(arguments, OPTION_QUIET));
@@ -76,9 +101,10 @@ int command_data(const struct arguments *arguments) {
         if (strcmp(arguments->operands[0], verbs[i].verb) != 0)
             continue;
         for (int option = 0; option < OPTION_COUNT; option++) {
-            const bool general = option == OPTION_QUIET;
-            const bool own = (int)verbs[i].only[0] == option || (int)verbs[i].only[1] == option;
-            if (!general && !own && arguments_has(arguments, (enum option)option)) {
+            bool known = option == OPTION_QUIET;
+            for (size_t j = 0; j < verbs[i].n_own; j++)
+                known = known || (int)verbs[i].own[j] == option;
+            if (!known && arguments_has(arguments, (enum option)option)) {
                 complain("cupel data %s has no option --%s; see cupel help data", verbs[i].verb,
                          option_name((enum option)option));
                 return EXIT_USAGE;
@@ -86,7 +112,7 @@ int command_data(const struct arguments *arguments) {
         }
         return verbs[i].run(arguments);
     }
-    complain("cupel data %s: it is cupel data get SET or cupel data check PATH",
+    complain("cupel data %s: it is cupel data get SET, check PATH or synth DIR",
              arguments->operands[0]);
     return EXIT_USAGE;
 }

@@ -24,8 +24,8 @@ static const struct row rows[OPTION_COUNT] = {
     [OPTION_DATA] = {"data", "DIR", IN(TRAIN) | IN(EVAL), NULL, "the folder of the data sets"},
     [OPTION_OUT] = {"out", "PATH", IN(TRAIN) | IN(SCORE), NULL,
                     "train: the run's folder (runs/NAME-N)|score: the CSV file (stdout)"},
-    [OPTION_SEED] = {"seed", "N", IN(TRAIN) | IN(INSPECT) | IN(BENCH), "seed",
-                     "of everything random"},
+    [OPTION_SEED] = {"seed", "N", IN(TRAIN) | IN(INSPECT) | IN(BENCH) | IN(DATA), "seed",
+                     "of everything random|data: synth: of the shapes (0)"},
     [OPTION_THREADS] = {"threads", "N", IN(TRAIN) | IN(SCORE) | IN(EVAL) | IN(INSPECT) | IN(BENCH),
                         "threads", "threads of computation (0: one for each processor)"},
     [OPTION_WORKERS] = {"workers", "N", IN(TRAIN) | IN(BENCH), "workers",
@@ -63,6 +63,11 @@ static const struct row rows[OPTION_COUNT] = {
                      "get: a folder or an address that has the files"},
     [OPTION_TO] = {"to", "DIR", IN(DATA), NULL,
                    "get: the folder of the data sets ($CUPEL_DATA, or the user's cache)"},
+    [OPTION_IMAGES] = {"images", "N", IN(DATA), NULL,
+                       "synth: training images, and a quarter as many for tests (4000)"},
+    [OPTION_SIDE] = {"side", "N", IN(DATA), NULL, "synth: height and width in pixels (28)"},
+    [OPTION_PNG] = {"png", NULL, IN(DATA), NULL,
+                    "synth: also PNG files: train/good, test/good, test/scratch, ground_truth/..."},
     [OPTION_JSON] = {"json", NULL, IN(TRAIN) | IN(EVAL) | IN(BENCH), NULL,
                      "results as JSON on stdout"},
     [OPTION_QUIET] = {"quiet", NULL, IN(TRAIN) | IN(SCORE) | IN(EVAL) | IN(BENCH) | IN(DATA), NULL,
@@ -93,9 +98,9 @@ static const struct command_row commands[COMMAND_COUNT] = {
     [COMMAND_BENCH] = {"bench", "step conv-vae|mlp-vae", "time the training step", 2, 2,
                        " time speed benchmark profile "},
     [COMMAND_DATA] =
-        {"data", "get SET | check PATH",
-         "get fashion-mnist or mnist; tell what a file or folder holds, and all damage", 2, 2,
-         " dataset datasets download get fetch check "},
+        {"data", "get SET | check PATH | synth DIR",
+         "fetch published data, tell what files hold and all damage, make shapes with defects", 2,
+         2, " dataset datasets download get fetch check "},
     [COMMAND_HELP] = {"help", "[COMMAND]", "this text, or a command's", 0, 1, " usage man "},
 };
 
@@ -353,7 +358,7 @@ void print_help(FILE *stream, enum command command) {
                  rows[i].argument == NULL ? "" : rows[i].argument);
         fprintf(stream, "  %-18s ", left);
         print_option_help(stream, rows[i].help, command);
-        fprintf(stream, "%s%s\n",
-                rows[i].key == NULL ? "" : "; recipe: ", rows[i].key == NULL ? "" : rows[i].key);
+        const bool keyed = rows[i].key != NULL && command != COMMAND_DATA; /* has no recipe */
+        fprintf(stream, "%s%s\n", keyed ? "; recipe: " : "", keyed ? rows[i].key : "");
     }
 }
