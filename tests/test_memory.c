@@ -98,6 +98,22 @@ static void test_realloc_keeps_contents(void **state) {
     CHECK_U64(cupel_memory_stats().live_bytes, before.live_bytes);
 }
 
+/* A hint: contents and neighbours stay as they are, whatever the size. */
+static void test_huge_pages(void **state) {
+    (void)state;
+    static const size_t sizes[] = {1, 4096, (size_t)4 << 20, ((size_t)9 << 20) + 3};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        unsigned char *block = cupel_alloc_aligned(sizes[i]);
+        CHECK(block != NULL);
+        cupel_prefer_huge_pages(block, sizes[i]);
+        memset(block, 7, sizes[i]);
+        cupel_prefer_huge_pages(block, sizes[i]);
+        CHECK_I64(block[0], 7);
+        CHECK_I64(block[sizes[i] - 1], 7);
+        cupel_free(block);
+    }
+}
+
 static void test_strings(void **state) {
     (void)state;
     char *copy = cupel_strdup("crucible");
@@ -261,6 +277,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_impossible_sizes_are_refused),
         cmocka_unit_test(test_aligned_blocks),
         cmocka_unit_test(test_realloc_keeps_contents),
+        cmocka_unit_test(test_huge_pages),
         cmocka_unit_test(test_strings),
         cmocka_unit_test(test_grow),
         cmocka_unit_test(test_injected_failures),

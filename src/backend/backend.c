@@ -13,8 +13,10 @@
 void *backend_host_allocate(struct backend *backend, size_t bytes) {
     (void)backend;
     void *const memory = cupel_alloc_aligned(bytes == 0 ? 1 : bytes);
-    if (memory != NULL)
+    if (memory != NULL) {
+        cupel_prefer_huge_pages(memory, bytes);
         memset(memory, 0, bytes);
+    }
     return memory;
 }
 

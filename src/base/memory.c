@@ -4,11 +4,16 @@
  * aligned blocks are freed by one function. Counters are relaxed atomics: exact once threads rest.
  * Test: tests/test_memory.c
  */
+#define _DEFAULT_SOURCE
 #include "base/memory.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 struct header {
     size_t size;   /* bytes the caller may use */
@@ -95,6 +100,18 @@ void *cupel_alloc_aligned(size_t size) {
         (total + CUPEL_ALIGNMENT - 1) / CUPEL_ALIGNMENT * CUPEL_ALIGNMENT + CUPEL_ALIGNMENT;
     char *base = aligned_alloc(CUPEL_ALIGNMENT, rounded);
     return base == NULL ? refuse() : hand_out(base, CUPEL_ALIGNMENT, total);
+}
+
+void cupel_prefer_huge_pages(void *block, size_t size) {
+#if defined(MADV_HUGEPAGE)
+    const uintptr_t huge = (uintptr_t)2 << 20, start = (uintptr_t)block;
+    const uintptr_t first = (start + huge - 1) / huge * huge, end = (start + size) / huge * huge;
+    if (size >= 2 * huge && first < end)
+        (void)madvise((char *)block + (first - start), end - first, MADV_HUGEPAGE);
+#else
+    (void)block;
+    (void)size;
+#endif
 }
 
 void *cupel_realloc(void *block, size_t count, size_t size) {

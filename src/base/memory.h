@@ -17,6 +17,10 @@ enum { CUPEL_ALIGNMENT = 64 };
 void *cupel_alloc(size_t count, size_t size);
 /* As realloc for arrays: on NULL the old block stays valid. New bytes are not zeroed. */
 void *cupel_realloc(void *block, size_t count, size_t size);
+/* Asks the kernel for huge pages under a block of 4 MiB or more that was not touched yet: kernels
+ * that walk many planes at once run out of entries for small ones. A hint, which may be ignored. */
+void cupel_prefer_huge_pages(void *block, size_t size);
+
 /* CUPEL_ALIGNMENT-aligned, NOT zeroed; freed with cupel_free as well. */
 void *cupel_alloc_aligned(size_t size);
 void cupel_free(void *block);
