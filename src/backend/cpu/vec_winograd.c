@@ -164,63 +164,104 @@ static void weights(const float *d, int64_t stride, int64_t cuts, int64_t cut_st
     }
 }
 
-static inline vector pixel_at(const struct winograd_image *image, const float *pixels, int64_t y,
-                              int64_t x) {
-    if (y < 0 || y >= image->h || x < 0 || x >= image->w)
-        return _mm512_setzero_ps();
-    return _mm512_loadu_ps(pixels + (y * image->w + x) * WINOGRAD_BLOCK);
+/* Pixels of a tile: its lines (of zeros outside the image) and which of its columns are inside. */
+struct window {
+    const float *lines[6];
+    __mmask16 inside[6];
+    bool whole;
+};
+
+static const float zeros[6 * WINOGRAD_BLOCK];
+
+static inline struct window window_at(const struct winograd_image *image, const float *pixels,
+                                      int64_t y, int64_t x, int side) {
+    struct window window = {.whole =
+                                y >= 0 && x >= 0 && y + side <= image->h && x + side <= image->w};
+    for (int i = 0; i < side; i++) {
+        const bool line = y + i >= 0 && y + i < image->h, column = x + i >= 0 && x + i < image->w;
+        window.lines[i] = line ? pixels + ((y + i) * image->w + x) * WINOGRAD_BLOCK : zeros;
+        window.inside[i] = column ? 0xFFFF : 0;
+    }
+    return window;
 }
 
-static inline bool inside(const struct winograd_image *image, int64_t y, int64_t x, int64_t side) {
-    return y >= 0 && x >= 0 && y + side <= image->h && x + side <= image->w;
+static inline __attribute__((always_inline)) vector pixel(const struct window *window, bool whole,
+                                                          int i, int j) {
+    const float *at = window->lines[i] + j * WINOGRAD_BLOCK;
+    return whole ? _mm512_loadu_ps(at) : _mm512_maskz_loadu_ps(window->inside[j], at);
+}
+
+/* Transforms two lines of six values each and stores them. */
+static inline __attribute__((always_inline)) void store_lines(const vector a[6], const vector b[6],
+                                                              float *to_a, float *to_b,
+                                                              int64_t stride) {
+    vector t[6];
+    source_line(a, t);
+    FULLY_UNROLLED
+    for (int j = 0; j < 6; j++)
+        _mm512_storeu_ps(to_a + j * stride, t[j]);
+    source_line(b, t);
+    FULLY_UNROLLED
+    for (int j = 0; j < 6; j++)
+        _mm512_storeu_ps(to_b + j * stride, t[j]);
+}
+
+/* Lines that share sums are made together, so that nothing but results leaves the registers. */
+static inline __attribute__((always_inline)) void source_of(const struct window *w, bool whole,
+                                                            float *out, int64_t stride) {
+    vector a[6], b[6];
+    FULLY_UNROLLED
+    for (int j = 0; j < 6; j++) {
+        const vector even = plus(pixel(w, whole, 4, j), -B2, pixel(w, whole, 2, j));
+        const vector odd = times(POINT_A, plus(pixel(w, whole, 3, j), -B2, pixel(w, whole, 1, j)));
+        a[j] = add(even, odd);
+        b[j] = sub(even, odd);
+    }
+    store_lines(a, b, out + 6 * stride, out + 12 * stride, stride);
+    FULLY_UNROLLED
+    for (int j = 0; j < 6; j++) {
+        const vector even = plus(pixel(w, whole, 4, j), -A2, pixel(w, whole, 2, j));
+        const vector odd = times(POINT_B, plus(pixel(w, whole, 3, j), -A2, pixel(w, whole, 1, j)));
+        a[j] = add(even, odd);
+        b[j] = sub(even, odd);
+    }
+    store_lines(a, b, out + 18 * stride, out + 24 * stride, stride);
+    FULLY_UNROLLED
+    for (int j = 0; j < 6; j++) {
+        a[j] = plus(plus(pixel(w, whole, 4, j), -(A2 + B2), pixel(w, whole, 2, j)), A2 * B2,
+                    pixel(w, whole, 0, j));
+        b[j] = plus(plus(pixel(w, whole, 5, j), -(A2 + B2), pixel(w, whole, 3, j)), A2 * B2,
+                    pixel(w, whole, 1, j));
+    }
+    store_lines(a, b, out, out + 30 * stride, stride);
 }
 
 static void source(const struct winograd_image *image, const float *pixels, int64_t y, int64_t x,
                    float *out, int64_t stride) {
-    vector columns[6][6]; /* [column][value] */
-    const bool whole = inside(image, y, x, 6);
-    for (int j = 0; j < 6; j++) {
-        vector d[6];
-        if (whole) {
-            const float *from = pixels + (y * image->w + x + j) * WINOGRAD_BLOCK;
-            FULLY_UNROLLED
-            for (int i = 0; i < 6; i++)
-                d[i] = _mm512_loadu_ps(from + i * image->w * WINOGRAD_BLOCK);
-        } else {
-            FULLY_UNROLLED
-            for (int i = 0; i < 6; i++)
-                d[i] = pixel_at(image, pixels, y + i, x + j);
-        }
-        source_line(d, columns[j]);
-    }
-    for (int i = 0; i < 6; i++) {
-        vector d[6], t[6];
-        FULLY_UNROLLED
-        for (int j = 0; j < 6; j++)
-            d[j] = columns[j][i];
-        source_line(d, t);
-        FULLY_UNROLLED
-        for (int j = 0; j < 6; j++)
-            _mm512_storeu_ps(out + (i * 6 + j) * stride, t[j]);
-    }
+    const struct window window = window_at(image, pixels, y, x, 6);
+    if (window.whole)
+        source_of(&window, true, out, stride);
+    else
+        source_of(&window, false, out, stride);
 }
 
-static void gradient(const struct winograd_image *image, const float *pixels, int64_t y, int64_t x,
-                     float *out, int64_t stride, float *sum) {
+static inline __attribute__((always_inline)) void gradient_of(const struct window *w, bool whole,
+                                                              float *out, int64_t stride,
+                                                              float *sum) {
     vector columns[4][6];
     vector total = _mm512_setzero_ps();
-    const bool whole = inside(image, y, x, 4);
+    FULLY_UNROLLED
     for (int j = 0; j < 4; j++) {
         vector d[4];
         FULLY_UNROLLED
         for (int i = 0; i < 4; i++)
-            d[i] = whole ? _mm512_loadu_ps(pixels + ((y + i) * image->w + x + j) * WINOGRAD_BLOCK)
-                         : pixel_at(image, pixels, y + i, x + j);
+            d[i] = pixel(w, whole, i, j);
         total = add(total, add(add(d[0], d[1]), add(d[2], d[3])));
         gradient_line(d, columns[j]);
     }
     if (sum != NULL)
         _mm512_storeu_ps(sum, add(_mm512_loadu_ps(sum), total));
+    FULLY_UNROLLED
     for (int i = 0; i < 6; i++) {
         vector d[4], t[6];
         FULLY_UNROLLED
@@ -233,35 +274,68 @@ static void gradient(const struct winograd_image *image, const float *pixels, in
     }
 }
 
+static void gradient(const struct winograd_image *image, const float *pixels, int64_t y, int64_t x,
+                     float *out, int64_t stride, float *sum) {
+    const struct window window = window_at(image, pixels, y, x, 4);
+    if (window.whole)
+        gradient_of(&window, true, out, stride, sum);
+    else
+        gradient_of(&window, false, out, stride, sum);
+}
+
+/* One line of results, `width` pixels of it. */
+static inline __attribute__((always_inline)) void store_result(const vector m[6], vector bias,
+                                                               int64_t width, float *to) {
+    vector line[4];
+    result_line(m, line);
+    if (width == 4 && (uintptr_t)to % sizeof(vector) == 0) {
+        FULLY_UNROLLED
+        for (int j = 0; j < 4; j++)
+            _mm512_stream_ps(to + j * WINOGRAD_BLOCK, add(line[j], bias));
+    } else {
+        FULLY_UNROLLED
+        for (int j = 0; j < 4; j++)
+            if (j < width)
+                _mm512_storeu_ps(to + j * WINOGRAD_BLOCK, add(line[j], bias));
+    }
+}
+
 static void result(const struct winograd_image *image, const float *in, int64_t stride,
                    const float *bias, int64_t y, int64_t x, float *pixels) {
-    vector columns[6][4];
-    for (int j = 0; j < 6; j++) {
-        vector m[6];
-        FULLY_UNROLLED
-        for (int i = 0; i < 6; i++)
-            m[i] = _mm512_loadu_ps(in + (i * 6 + j) * stride);
-        result_line(m, columns[j]);
-    }
     const vector more = bias == NULL ? _mm512_setzero_ps() : _mm512_loadu_ps(bias);
     const int64_t rows = image->h - y < 4 ? image->h - y : 4;
     const int64_t width = image->w - x < 4 ? image->w - x : 4;
-    for (int i = 0; i < rows; i++) {
-        vector m[6], line[4];
-        FULLY_UNROLLED
-        for (int j = 0; j < 6; j++)
-            m[j] = columns[j][i];
-        result_line(m, line);
-        float *to = pixels + ((y + i) * image->w + x) * WINOGRAD_BLOCK;
-        if (width == 4 && (uintptr_t)to % sizeof(vector) == 0) {
-            FULLY_UNROLLED
-            for (int j = 0; j < 4; j++)
-                _mm512_stream_ps(to + j * WINOGRAD_BLOCK, add(line[j], more));
-        } else {
-            for (int j = 0; j < width; j++)
-                _mm512_storeu_ps(to + j * WINOGRAD_BLOCK, add(line[j], more));
-        }
+    const int64_t line = image->w * WINOGRAD_BLOCK;
+    float *to = pixels + (y * image->w + x) * WINOGRAD_BLOCK;
+    vector a[6], b[6];
+    FULLY_UNROLLED
+    for (int j = 0; j < 6; j++) { /* lines 0 and 2 take sums, 1 and 3 differences */
+        const float *m = in + j * stride;
+        const vector sum_a = add(_mm512_loadu_ps(m + 6 * stride), _mm512_loadu_ps(m + 12 * stride));
+        const vector sum_b =
+            add(_mm512_loadu_ps(m + 18 * stride), _mm512_loadu_ps(m + 24 * stride));
+        a[j] = add(add(_mm512_loadu_ps(m), sum_a), sum_b);
+        b[j] = plus(times(A2, sum_a), B2, sum_b);
     }
+    store_result(a, more, width, to);
+    if (rows > 2)
+        store_result(b, more, width, to + 2 * line);
+    if (rows < 2)
+        return;
+    FULLY_UNROLLED
+    for (int j = 0; j < 6; j++) {
+        const float *m = in + j * stride;
+        const vector difference_a =
+            sub(_mm512_loadu_ps(m + 6 * stride), _mm512_loadu_ps(m + 12 * stride));
+        const vector difference_b =
+            sub(_mm512_loadu_ps(m + 18 * stride), _mm512_loadu_ps(m + 24 * stride));
+        a[j] = plus(times(POINT_A, difference_a), POINT_B, difference_b);
+        b[j] = plus(plus(_mm512_loadu_ps(m + 30 * stride), A2 * POINT_A, difference_a),
+                    B2 * POINT_B, difference_b);
+    }
+    store_result(a, more, width, to + line);
+    if (rows > 3)
+        store_result(b, more, width, to + 3 * line);
 }
 
 static void drain(void) {

@@ -1,6 +1,6 @@
 /*
  * Gradients of 3x3 filters by Winograd's algorithm: the 4x4 gradients of a tile act as a filter of
- * four taps on its 6x6 pixels. Channels are cut into groups of 64 by 64, whose 36 sums stay in the
+ * four taps on its 6x6 pixels. Channels are cut into groups of 64 by 32, whose 36 sums stay in the
  * L2 cache while all tiles pass; few groups are cut further over the batch, into at most 8 pieces
  * that meet in a fixed tree. So nothing depends on the number of threads.
  * Test: tests/test_kernels_winograd.c
@@ -12,8 +12,9 @@
 #include "base/parallel.h"
 
 enum {
-    GROUP = 64, /* channels */
-    TILES = 16, /* taken at once */
+    MOST_FROM = 64, /* channels in a group */
+    MOST_TO = 32,
+    TILES = 40, /* taken at once: with the sums of a group 0.8 MB, which an L2 cache holds */
     PAD = 16,   /* floats between planes, against equal low address bits */
     MANY = 16,  /* tasks that give threads enough to do */
     MOST_CUTS = 8
@@ -22,7 +23,7 @@ enum {
 struct weights_state {
     struct winograd_shape shape; /* from: images, to: gradients of the result */
     bool with_bias;
-    int64_t from_channels, to_channels, from_groups, to_groups, cuts;
+    int64_t from_channels, to_channels, from_group, to_group, from_groups, to_groups, cuts;
     int64_t v_stride, z_stride, thread_floats; /* scratch of a thread */
     int64_t sums;                              /* floats of one cut: [36][from][to] by groups */
 };
@@ -43,14 +44,16 @@ static cupel_status plan_weights(struct kernel_plan *plan, const struct kernel_r
     s->with_bias = attrs->with_bias != 0;
     s->from_channels = s->shape.from_blocks * WINOGRAD_BLOCK;
     s->to_channels = s->shape.to_blocks * WINOGRAD_BLOCK;
-    s->from_groups = (s->from_channels + GROUP - 1) / GROUP;
-    s->to_groups = (s->to_channels + GROUP - 1) / GROUP;
+    s->from_group = s->from_channels < MOST_FROM ? s->from_channels : MOST_FROM;
+    s->to_group = s->to_channels < MOST_TO ? s->to_channels : MOST_TO;
+    s->from_groups = (s->from_channels + s->from_group - 1) / s->from_group;
+    s->to_groups = (s->to_channels + s->to_group - 1) / s->to_group;
     s->cuts = 1;
     while (s->cuts < MOST_CUTS && s->cuts * 2 <= s->shape.images &&
            s->cuts * s->from_groups * s->to_groups < MANY)
         s->cuts *= 2;
-    s->v_stride = TILES * GROUP + PAD;
-    s->z_stride = TILES * GROUP + PAD;
+    s->v_stride = TILES * s->from_group + PAD;
+    s->z_stride = TILES * s->to_group + PAD;
     s->thread_floats = WINOGRAD_PLANES * (s->v_stride + s->z_stride);
     s->sums = WINOGRAD_PLANES * s->from_channels * s->to_channels;
     plan->state = s;
@@ -79,14 +82,18 @@ struct task {
     float *sums; /* [36][n_from][n_to] */
 };
 
+static int64_t smaller(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
 static struct task task_at(const struct weights_run *run, int64_t index) {
     const struct weights_state *s = run->state;
     const int64_t group = index % (s->from_groups * s->to_groups);
     struct task task = {.cut = index / (s->from_groups * s->to_groups),
-                        .from = group / s->to_groups * GROUP,
-                        .to = group % s->to_groups * GROUP};
-    task.n_from = s->from_channels - task.from < GROUP ? s->from_channels - task.from : GROUP;
-    task.n_to = s->to_channels - task.to < GROUP ? s->to_channels - task.to : GROUP;
+                        .from = group / s->to_groups * s->from_group,
+                        .to = group % s->to_groups * s->to_group};
+    task.n_from = smaller(s->from_channels - task.from, s->from_group);
+    task.n_to = smaller(s->to_channels - task.to, s->to_group);
     /* groups before this one: whole rows of groups, then those in the row */
     const int64_t before = task.from * s->to_channels + task.n_from * task.to;
     task.sums = run->sums + task.cut * s->sums + WINOGRAD_PLANES * before;
@@ -129,12 +136,12 @@ static void run_task(const struct weights_run *run, const struct task *task, flo
     for (int64_t c = 0; c < task->n_to && with_bias; c++)
         bias_sums[c] = 0;
     for (int64_t first = begin; first < end; first += TILES) {
-        const int64_t n = end - first < TILES ? end - first : TILES;
-        float bias[GROUP] = {0};
+        const int64_t n = smaller(end - first, TILES);
+        float bias[MOST_TO] = {0};
         transform(run, task, first, n, v, z, with_bias ? bias : NULL);
         for (int64_t c = 0; c < task->n_to && with_bias; c++)
             bias_sums[c] += (double)bias[c];
-        const int64_t next = first + n, most = next + TILES < end ? next + TILES : end;
+        const int64_t next = first + n, most = smaller(next + TILES, end);
         struct winograd_ahead pixels = {
             .image = &shape->from,
             .pixels = run->from,
@@ -189,7 +196,7 @@ static void finish(void *context, int64_t begin, int64_t end, int thread) {
     for (int64_t unit = begin; unit < end; unit++) {
         const int64_t c = unit / s->shape.to_blocks;
         const int64_t o = unit % s->shape.to_blocks * WINOGRAD_BLOCK;
-        const struct task task = task_at(run, c / GROUP * s->to_groups + o / GROUP);
+        const struct task task = task_at(run, c / s->from_group * s->to_groups + o / s->to_group);
         float gradients[9 * WINOGRAD_BLOCK];
         s->shape.table->weights(task.sums + (c - task.from) * task.n_to + o - task.to,
                                 task.n_from * task.n_to, s->cuts, s->sums, gradients);
@@ -234,7 +241,7 @@ static cupel_status run_weights(const struct kernel_plan *plan, const struct ker
 const struct kernel winograd_weights_kernels[] = {
     {.op = "conv2d_backward_weights",
      .name = "vec:winograd",
-     .revision = 1,
+     .revision = 2,
      .accept = accept_weights,
      .plan = plan_weights,
      .run = run_weights,
