@@ -12,6 +12,7 @@ PREFIX = /usr/local
 JOBS := $(shell nproc 2>/dev/null || echo 2)
 TESTS =
 CMAKE_ARGS =
+BENCH_ARGS =
 
 .PHONY: all deps demo test check bench install clean
 
@@ -40,7 +41,8 @@ check:
 
 bench: deps
 	@$(MAKE) --no-print-directory all
-	@bench/run $(BUILD)
+	@cmake --build $(BUILD) -j $(JOBS) --target bench_peak
+	@bench/run $(BUILD) $(BENCH_ARGS)
 
 install: all
 	@DESTDIR="$(DESTDIR)" cmake --install $(BUILD) --prefix "$(PREFIX)"

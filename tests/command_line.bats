@@ -96,13 +96,33 @@ load support/cli.bash
     run --separate-stderr "$CUPEL" bench step mlp-vae --batch 20 --threads 1 --steps 5 \
         --precision fp32 --json
     [ "$status" -eq 0 ]
-    for key in median_ms min_ms images_per_s flop_per_step peak_rss_mib planned_bytes naive_bytes
+    for key in median_ms min_ms images_per_s flop_per_step peak_rss_mib planned_bytes naive_bytes \
+        plan_hash
     do
         says "\"$key\": "
     done
     fails_with 2 "$CUPEL" bench step resnet
     fails_with 2 "$CUPEL" bench jump conv-vae
     fails_with 2 "$CUPEL" bench step mlp-vae --steps 0
+}
+
+@test "bench follows the plan of training" {
+    local sample="$BATS_TEST_DIRNAME/../recipes/vae-anomaly" run="$BATS_TEST_TMPDIR/planned"
+    "$CUPEL" train "$sample/mlp.yaml" --data "$sample" --out "$run" --quiet --threads 1 \
+        --epochs 1 --set data.limit=100
+    run --separate-stderr "$CUPEL" bench step mlp-vae --batch 50 --threads 1 --steps 1 \
+        --precision fp32 --json
+    local hash="${output##*plan_hash\": \"}"
+    [ "${#hash}" -eq 18 ]
+    grep -aq "\"cupel.plan\":\"${hash%%\"*}\"" "$run/state.safetensors"
+}
+
+@test "bench score prints the documented keys" {
+    run --separate-stderr "$CUPEL" bench score mlp-vae --threads 1 --steps 1 --json
+    [ "$status" -eq 0 ]
+    for key in median_ms min_ms images_per_s peak_rss_mib; do says "\"$key\": "; done
+    fails_with 4 "$CUPEL" bench score mlp-vae "$BATS_TEST_TMPDIR/none-images-idx3-ubyte"
+    fails_with 2 "$CUPEL" bench step mlp-vae "$BATS_TEST_TMPDIR/none-images-idx3-ubyte"
 }
 
 @test "bench fails where reference kernels do the work" {

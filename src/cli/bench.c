@@ -1,19 +1,22 @@
 /*
  * cupel bench step: times the very step that cupel train runs, loss guard, sampling, metrics and
- * update included, with a fresh batch from the loader each time. Test: tests/command_line.bats
+ * update included, with a fresh batch from the loader each time. cupel bench score: times the
+ * scores of 10,000 images. Test: tests/command_line.bats
  */
 #define _POSIX_C_SOURCE 200809L
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cupel/number.h>
 #include <cupel/trainer.h>
 
 #include "commands.h"
+#include "images.h"
 
-enum { WARM_UP = 3, BATCHES = 8 };
+enum { WARM_UP = 3, BATCHES = 8, SCORED = 10000, STEPS = 20, PASSES = 3 };
 
 static double now(void) {
     struct timespec time;
@@ -21,17 +24,23 @@ static double now(void) {
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
+static bool scores(const struct arguments *arguments) {
+    return strcmp(arguments->operands[0], "score") == 0;
+}
+
 /* The recipe of a benchmark: the named network with its own settings, then the options. */
 static int bench_recipe(cupel_recipe **out, const struct arguments *arguments) {
-    static const char *const conv[] = {"model.name=conv-vae", "model.image=32", NULL};
+    static const char *const conv[] = {"model.name=conv-vae", "model.image=32", "data.pad=2", NULL};
     static const char *const mlp[] = {"model.name=mlp-vae", "model.image=28", "model.latent=5",
                                       "loss.reconstruction=bernoulli", NULL};
     const char *const name = arguments->operands[1];
     const char *const *settings = strcmp(name, "conv-vae") == 0  ? conv
                                   : strcmp(name, "mlp-vae") == 0 ? mlp
                                                                  : NULL;
-    if (strcmp(arguments->operands[0], "step") != 0 || settings == NULL) {
-        complain("usage: cupel bench step conv-vae|mlp-vae [options]");
+    const bool step = strcmp(arguments->operands[0], "step") == 0 && arguments->n_operands == 2;
+    if ((!step && !scores(arguments)) || settings == NULL) {
+        complain("usage: cupel bench step conv-vae|mlp-vae [options], or cupel bench score "
+                 "conv-vae|mlp-vae [IDX FILE] [options]");
         return EXIT_USAGE;
     }
     int code = fail_with(cupel_recipe_create(out), NULL);
@@ -45,15 +54,10 @@ static int bench_recipe(cupel_recipe **out, const struct arguments *arguments) {
     return code;
 }
 
-/* Images of noise: no two alike, and nothing can be cached. */
-static cupel_status noise(cupel_dataset **out, cupel_recipe *recipe) {
-    int64_t batch = 0, channels = 0, image = 0;
+/* `count` images of noise, without the margin: no two alike, and nothing can be cached. */
+static cupel_status noise(cupel_dataset **out, int64_t count, int64_t channels, int64_t side) {
     *out = NULL;
-    if (cupel_recipe_get_int(recipe, "train.batch", &batch) != CUPEL_STATUS_OK ||
-        cupel_recipe_get_int(recipe, "model.channels", &channels) != CUPEL_STATUS_OK ||
-        cupel_recipe_get_int(recipe, "model.image", &image) != CUPEL_STATUS_OK)
-        return CUPEL_STATUS_BUG;
-    const size_t size = (size_t)(BATCHES * batch * channels * image * image);
+    const size_t size = (size_t)(count * channels * side * side);
     uint8_t *const pixels = malloc(size);
     if (pixels == NULL)
         return CUPEL_STATUS_OUT_OF_MEMORY;
@@ -63,9 +67,20 @@ static cupel_status noise(cupel_dataset **out, cupel_recipe *recipe) {
         pixels[i] = (uint8_t)(state >> 56);
     }
     const cupel_status status =
-        cupel_dataset_create(out, BATCHES * batch, channels, image, image, pixels, NULL);
+        cupel_dataset_create(out, count, channels, side, side, pixels, NULL);
     free(pixels);
     return status;
+}
+
+/* What a network sees in training, so many batches of it. */
+static cupel_status noise_for(cupel_dataset **out, cupel_recipe *recipe, int64_t batches) {
+    int64_t batch = 0, channels = 0, image = 0;
+    *out = NULL;
+    if (cupel_recipe_get_int(recipe, "train.batch", &batch) != CUPEL_STATUS_OK ||
+        cupel_recipe_get_int(recipe, "model.channels", &channels) != CUPEL_STATUS_OK ||
+        cupel_recipe_get_int(recipe, "model.image", &image) != CUPEL_STATUS_OK)
+        return CUPEL_STATUS_BUG;
+    return noise(out, batches * batch, channels, image);
 }
 
 static int by_value(const void *a, const void *b) {
@@ -106,37 +121,52 @@ static void print_row(bool json, const char *key, double value, int decimals, bo
         printf("%-14s %s\n", key, text);
 }
 
-static void report(bool json, const double *times, int64_t steps, int64_t batch,
-                   const cupel_program_info *info) {
-    const double median =
-        steps % 2 == 1 ? times[steps / 2] : 0.5 * (times[steps / 2 - 1] + times[steps / 2]);
+/* times are sorted; images: of one of them. */
+static void print_times(bool json, const double *times, int64_t n, int64_t images) {
+    const double median = n % 2 == 1 ? times[n / 2] : 0.5 * (times[n / 2 - 1] + times[n / 2]);
     if (json)
         printf("{");
     print_row(json, "median_ms", 1e3 * median, 3, false);
     print_row(json, "min_ms", 1e3 * times[0], 3, false);
-    print_row(json, "images_per_s", (double)batch / median, 1, false);
-    print_row(json, "flop_per_step", info->flops, 0, false);
+    print_row(json, "images_per_s", (double)images / median, 1, false);
+}
+
+static void report(bool json, const double *times, int64_t steps, const cupel_trainer_info *info,
+                   const cupel_plan *plan) {
+    const cupel_program_info *const program = &info->step_program;
+    print_times(json, times, steps, info->images / BATCHES);
+    print_row(json, "flop_per_step", program->flops, 0, false);
     print_row(json, "peak_rss_mib", peak_rss_mib(), 1, false);
-    print_row(json, "planned_bytes", (double)info->planned_bytes, 0, false);
-    print_row(json, "naive_bytes", (double)info->naive_bytes, 0, true);
+    print_row(json, "planned_bytes", (double)program->planned_bytes, 0, false);
+    print_row(json, "naive_bytes", (double)program->naive_bytes, 0, false);
+    /* as the state of a run has it, whose images are whole batches too */
+    printf(json ? "\"plan_hash\": \"%016llx\"}\n" : "plan_hash      %016llx\n",
+           (unsigned long long)cupel_plan_hash(plan));
 }
 
 static int bench_step(cupel_context *context, cupel_recipe *recipe,
                       const struct arguments *arguments, int64_t steps) {
     cupel_dataset *images = NULL;
     cupel_trainer *trainer = NULL;
+    cupel_plan *plan = NULL;
+    int64_t threads = 0;
     double *const times = calloc((size_t)steps, sizeof *times);
     int code = times == NULL ? fail_with(CUPEL_STATUS_OUT_OF_MEMORY, NULL)
-                             : fail_with(noise(&images, recipe), NULL);
+                             : fail_with(noise_for(&images, recipe, BATCHES), NULL);
     if (code == EXIT_FINE)
-        code = fail_with(cupel_trainer_create(&trainer, context, recipe, images, NULL, NULL),
+        code = fail_with(cupel_recipe_get_int(recipe, "threads", &threads),
+                         cupel_recipe_error(recipe));
+    if (code == EXIT_FINE)
+        code = fail_with(cupel_plan_create(&plan, context, (int)threads),
+                         cupel_context_error(context));
+    if (code == EXIT_FINE)
+        code = fail_with(cupel_trainer_create(&trainer, context, recipe, images, NULL, plan),
                          cupel_context_error(context));
     if (code == EXIT_FINE)
         code = time_steps(trainer, steps, times);
     if (code == EXIT_FINE) {
         const cupel_trainer_info info = cupel_trainer_get_info(trainer);
-        report(arguments_has(arguments, OPTION_JSON), times, steps, info.images / BATCHES,
-               &info.step_program);
+        report(arguments_has(arguments, OPTION_JSON), times, steps, &info, plan);
         if (info.step_program.reference_steps_over_1mflop > 0) {
             complain("%zu steps of more than 1 MFLOP run on slow reference kernels (cupel inspect "
                      "names them): this is no measurement of speed",
@@ -145,7 +175,102 @@ static int bench_step(cupel_context *context, cupel_recipe *recipe,
         }
     }
     (void)cupel_trainer_destroy(trainer);
+    cupel_plan_destroy(plan);
     cupel_dataset_destroy(images);
+    free(times);
+    return code;
+}
+
+/* A scorer is made from a file. The network's weights are as they are drawn: arithmetic takes its
+ * time whatever they are. */
+static int fresh_scorer(cupel_scorer **out, cupel_context *context, cupel_recipe *recipe) {
+    cupel_dataset *images = NULL;
+    cupel_trainer *trainer = NULL;
+    cupel_tensors *weights = NULL;
+    char path[] = "/tmp/cupel-bench-XXXXXX";
+    const int file = mkstemp(path);
+    int code = file >= 0 ? EXIT_FINE : fail_with(CUPEL_STATUS_IO, "cannot make a file in /tmp");
+    if (code == EXIT_FINE) /* the training step's memory is not the score's */
+        code = fail_with(cupel_recipe_set(recipe, "train.batch=1", "bench"),
+                         cupel_recipe_error(recipe));
+    if (code == EXIT_FINE)
+        code = fail_with(noise_for(&images, recipe, 1), NULL);
+    if (code == EXIT_FINE)
+        code = fail_with(cupel_trainer_create(&trainer, context, recipe, images, NULL, NULL),
+                         cupel_context_error(context));
+    if (code == EXIT_FINE)
+        code = fail_with(cupel_tensors_create(&weights), NULL);
+    if (code == EXIT_FINE)
+        code = fail_with(cupel_trainer_export_weights(trainer, weights, NULL),
+                         cupel_trainer_error(trainer));
+    if (code == EXIT_FINE)
+        code = fail_with(cupel_tensors_write(weights, path), cupel_tensors_error(weights));
+    if (code == EXIT_FINE)
+        code =
+            fail_with(cupel_scorer_create(out, context, path, NULL), cupel_context_error(context));
+    cupel_tensors_destroy(weights);
+    (void)cupel_trainer_destroy(trainer);
+    cupel_dataset_destroy(images);
+    if (file >= 0) {
+        close(file);
+        unlink(path);
+    }
+    return code;
+}
+
+/* The first pass is not timed. */
+static int time_passes(cupel_scorer *scorer, const cupel_dataset *images, int64_t passes,
+                       double *times) {
+    const int64_t count = cupel_dataset_get_info(images).count;
+    cupel_score *const scores = calloc((size_t)count, sizeof *scores);
+    int code = scores == NULL ? fail_with(CUPEL_STATUS_OUT_OF_MEMORY, NULL) : EXIT_FINE;
+    for (int64_t i = -1; i < passes && code == EXIT_FINE; i++) {
+        const double began = now();
+        code =
+            fail_with(cupel_scorer_run(scorer, images, scores, NULL), cupel_scorer_error(scorer));
+        if (i >= 0)
+            times[i] = now() - began;
+    }
+    qsort(times, (size_t)passes, sizeof *times, by_value);
+    free(scores);
+    return code;
+}
+
+static int bench_score(cupel_context *context, cupel_recipe *recipe,
+                       const struct arguments *arguments, int64_t passes) {
+    const bool json = arguments_has(arguments, OPTION_JSON);
+    cupel_scorer *scorer = NULL;
+    struct image_source source = {0};
+    struct images file = {0};
+    cupel_dataset *made = NULL;
+    double *const times = calloc((size_t)passes, sizeof *times);
+    int code = times == NULL ? fail_with(CUPEL_STATUS_OUT_OF_MEMORY, NULL)
+                             : fresh_scorer(&scorer, context, recipe);
+    if (code == EXIT_FINE) {
+        const cupel_scorer_info info = cupel_scorer_get_info(scorer);
+        const int64_t side = info.height - 2 * info.pad;
+        const struct image_form form = {.channels = info.channels,
+                                        .height = side,
+                                        .width = side,
+                                        .weights = arguments->operands[1]};
+        if (arguments->n_operands == 2)
+            code = fail_with(noise(&made, SCORED, info.channels, side), NULL);
+        else
+            code = image_source_open(&source, &form, arguments->operands + 2, 1, NULL);
+        if (code == EXIT_FINE && made == NULL)
+            code = image_source_next(&source, &file);
+    }
+    const cupel_dataset *const images = made != NULL ? made : file.set;
+    if (code == EXIT_FINE)
+        code = time_passes(scorer, images, passes, times);
+    if (code == EXIT_FINE) {
+        print_times(json, times, passes, cupel_dataset_get_info(images).count);
+        print_row(json, "peak_rss_mib", peak_rss_mib(), 1, true);
+    }
+    images_close(&file);
+    image_source_close(&source);
+    cupel_dataset_destroy(made);
+    (void)cupel_scorer_destroy(scorer);
     free(times);
     return code;
 }
@@ -154,14 +279,15 @@ int command_bench(const struct arguments *arguments) {
     int code;
     int64_t steps;
     cupel_recipe *recipe = NULL;
-    if (!arguments_whole(arguments, OPTION_STEPS, 1, 1000000, 20, &steps))
+    if (!arguments_whole(arguments, OPTION_STEPS, 1, 1000000, scores(arguments) ? PASSES : STEPS,
+                         &steps))
         return EXIT_USAGE;
     cupel_context *const context = make_context(&code);
     if (context == NULL)
         return code;
     code = bench_recipe(&recipe, arguments);
     if (code == EXIT_FINE)
-        code = bench_step(context, recipe, arguments, steps);
+        code = (scores(arguments) ? bench_score : bench_step)(context, recipe, arguments, steps);
     cupel_recipe_destroy(recipe);
     (void)cupel_context_destroy(context);
     return code;
