@@ -38,6 +38,32 @@ def make_idx():
     keep("idx/web-page", "<!DOCTYPE html><html></html>")
 
 
+def gzip_member(content, level=9, flags=0, fields=b""):
+    deflate = zlib.compressobj(level, zlib.DEFLATED, -15)
+    body = deflate.compress(content) + deflate.flush()
+    head = struct.pack("<BBBBIBB", 0x1f, 0x8b, 8, flags, 0, 0, 255) + fields
+    if flags & 2:
+        head += struct.pack("<H", zlib.crc32(head) & 0xffff)
+    return head + body + struct.pack("<II", zlib.crc32(content), len(content))
+
+
+def make_gzip():
+    words = b"assay cupel assay cupel bone ash "
+    member = gzip_member(words)
+    keep("gzip/plain", words)
+    keep("gzip/one", member)
+    keep("gzip/stored", gzip_member(words, level=0))
+    keep("gzip/two", member + gzip_member(b"more"))
+    keep("gzip/empty-members", gzip_member(b"") * 3)
+    keep("gzip/all-fields", gzip_member(words, flags=0x1e, fields=b"\x03\0abc" + b"name\0note\0"))
+    keep("gzip/expands", gzip_member(bytes(40000)))
+    keep("gzip/wrong-sum", member[:-8] + b"\0\0\0\0" + member[-4:])
+    keep("gzip/wrong-length", member[:-4] + b"\xff\xff\xff\xff")
+    keep("gzip/cut", member[:-3])
+    keep("gzip/followed", member + b"\0\0")
+    keep("gzip/dictionary-bit", member[:3] + b"\x20" + member[4:])
+
+
 def safetensors(header, data=b""):
     text = header if isinstance(header, str) else json.dumps(header, separators=(",", ":"))
     text = text.encode()
@@ -150,6 +176,7 @@ def make_plan():
 
 
 make_idx()
+make_gzip()
 make_safetensors()
 make_recipe()
 make_png()
