@@ -175,6 +175,12 @@ static void test_writing(void **state) {
     CHECK_OK(json_expect(r, '{'));
     CHECK_OK(json_key(r, &back));
     CHECK_STRING(back.bytes, "a\"\\\b\f\n\r\t\x01/\xc3\xa4");
+    /* What YAML does not take as it is: DEL, U+0080, U+009F, U+FEFF, U+FFFE, U+FFFF. */
+    text.length = 0;
+    CHECK(json_append_quoted(&text, "\x7f\xc2\x80\xc2\x9f\xc2\xa0\xef\xbb\xbf\xef\xbf\xbd"
+                                    "\xef\xbf\xbe\xef\xbf\xbf\xef"));
+    CHECK_STRING(text.bytes, "\"\\u007f\\u0080\\u009f\xc2\xa0\\ufeff\xef\xbf\xbd"
+                             "\\ufffe\\uffff\xef\"");
     json_text_release(&text);
     json_text_release(&back);
 }

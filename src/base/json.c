@@ -37,6 +37,23 @@ bool json_append_i64(struct json_text *text, int64_t value) {
     return json_append(text, digits);
 }
 
+/* Characters that JSON takes as they are but YAML does not: DEL, the second block of control
+ * characters, the byte order mark, and the two that are none. 0 for others. */
+static unsigned unprintable(const unsigned char *at, size_t *length) {
+    *length = 1;
+    if (at[0] == 0x7f)
+        return 0x7f;
+    *length = 2;
+    if (at[0] == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0)
+        return at[1];
+    *length = 3;
+    if (at[0] == 0xef && at[1] == 0xbb && at[2] == 0xbf)
+        return 0xfeff;
+    if (at[0] == 0xef && at[1] == 0xbf && at[2] >= 0xbe)
+        return 0xff00U + at[2] + 0x40U;
+    return 0;
+}
+
 bool json_append_quoted(struct json_text *text, const char *string) {
     if (!append_bytes(text, "\"", 1))
         return false;
@@ -44,7 +61,12 @@ bool json_append_quoted(struct json_text *text, const char *string) {
         static const char named[] = "\"\\\b\f\n\r\t", letters[] = "\"\\bfnrt";
         const char *const found = strchr(named, *at);
         char escaped[8] = {*at};
-        if (found)
+        size_t length;
+        const unsigned code = unprintable((const unsigned char *)at, &length);
+        if (code != 0) {
+            snprintf(escaped, sizeof escaped, "\\u%04x", code);
+            at += length - 1;
+        } else if (found)
             snprintf(escaped, sizeof escaped, "\\%c", letters[found - named]);
         else if ((unsigned char)*at < 0x20)
             snprintf(escaped, sizeof escaped, "\\u%04x", (unsigned)*at);
