@@ -447,6 +447,39 @@ static void test_folders(void **state) {
     CHECK(!file_exists(at("a")));
 }
 
+static void test_folders_looked_into(void **state) {
+    (void)state;
+    CHECK_OK(file_make_folder(at("data/set"), &error));
+    CHECK_OK(file_write(at("data/file"), "x", 1, &error));
+    CHECK_OK(file_check_folder(at("data"), &error));
+    CHECK_STATUS(file_check_folder(at("none"), &error), CUPEL_STATUS_IO);
+    CHECK_CONTAINS(error.text, "none: No such file or directory; check the path");
+    CHECK_STATUS(file_check_folder(at("data/file"), &error), CUPEL_STATUS_IO);
+    CHECK_CONTAINS(error.text, "Not a directory");
+    char set[512];
+    snprintf(set, sizeof set, "%s", at("data/set"));
+    static const char *const inside[] = {"data/set",       "data/set/",          "data/set/run",
+                                         "data/set/a/b/c", "data/../data/set/x", "link",
+                                         "link/run"};
+    static const char *const outside[] = {"data", "data/set-2", "data/settle/x", "run", "none/set"};
+    CHECK_I64(symlink("data/set", at("link")), 0);
+    for (size_t i = 0; i < sizeof inside / sizeof inside[0]; i++) {
+        check_context("%s", inside[i]);
+        CHECK(file_lies_in(at(inside[i]), set));
+    }
+    for (size_t i = 0; i < sizeof outside / sizeof outside[0]; i++) {
+        check_context("%s", outside[i]);
+        CHECK(!file_lies_in(at(outside[i]), set));
+    }
+    CHECK(file_lies_in("/none/of/these", "/"));
+    CHECK(!file_lies_in(set, at("none")));
+    CHECK(!file_lies_in("runs/x-1", set));
+    unlink(at("link"));
+    unlink(at("data/file"));
+    rmdir(at("data/set"));
+    rmdir(at("data"));
+}
+
 static void test_join(void **state) {
     (void)state;
     static const char *const cases[][3] = {{"runs", "mnist-1", "runs/mnist-1"},
@@ -501,6 +534,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_writers_at_once),
         cmocka_unit_test(test_relative_names),
         cmocka_unit_test(test_folders),
+        cmocka_unit_test(test_folders_looked_into),
         cmocka_unit_test(test_join),
         cmocka_unit_test(test_public_write),
     };

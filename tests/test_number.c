@@ -179,9 +179,7 @@ static const char *german(char folder[64]) {
     if (mkdtemp(folder) == NULL)
         return NULL;
     char command[256];
-    snprintf(command, sizeof command,
-             "localedef --no-archive -i de_DE -f UTF-8 %s/de_DE.UTF-8 >%s/log 2>&1", folder,
-             folder);
+    snprintf(command, sizeof command, CUPEL_SOURCE_DIR "/tests/support/make-german %s", folder);
     const int failed = system(command);
     setenv("LOCPATH", folder, 1);
     return failed == 0 && setlocale(LC_ALL, "de_DE.UTF-8") != NULL ? "de_DE.UTF-8" : NULL;

@@ -187,6 +187,8 @@ static void test_refusals(void **state) {
         /* keys */
         {"train:\n  epoch: 5", "r.yaml:2: there is no key train.epoch; did you mean train.epochs?"},
         {"epochs: 5", "did you mean train.epochs?"},
+        {"trian:\n  epochs: 5", "there is no section trian; did you mean train?"},
+        {"train: 5", "such as train.epochs"},
         {"trian:\n  epochs: 5", "r.yaml:1: there is no section trian"},
         {"modle.latnet: 5", "did you mean model.latent?"},
         {"train: 5", "train is a section"},

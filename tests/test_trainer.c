@@ -398,6 +398,41 @@ static void test_failing_writes(void **state) {
     job_unmake(&s);
 }
 
+/* Memory is refused at one place after another: the job fails with a sentence or does without, and
+ * what it left is gone on with to the same bytes. One place in 23 of all: each of them in making a
+ * trainer, and in each reader and writer alone, has tests of its own. */
+static void test_job_memory_refused(void **state) {
+    (void)state;
+    char whole[64], broken[64];
+    snprintf(whole, sizeof whole, "%s", drill_folder());
+    struct job_setup s = job_make(whole);
+    CHECK_OK_TEXT(run_job(&s, whole), cupel_context_error(s.context));
+    uint64_t failures = 0;
+    for (uint64_t n = 0, refused = 1; refused > 0; n += 23) {
+        check_context("allocation %llu is refused", (unsigned long long)n);
+        snprintf(broken, sizeof broken, "%s", drill_folder());
+        const struct cupel_memory_stats before = cupel_memory_stats();
+        cupel_memory_fail_after(n, false);
+        const cupel_status status = run_job(&s, broken);
+        cupel_memory_fail_never();
+        const struct cupel_memory_stats after = cupel_memory_stats();
+        CHECK_I64(after.live_blocks, before.live_blocks);
+        refused = after.refused - before.refused;
+        if (status != CUPEL_STATUS_OK) {
+            CHECK_STATUS(status, CUPEL_STATUS_OUT_OF_MEMORY);
+            CHECK_OK_TEXT(run_job(&s, broken), cupel_context_error(s.context));
+            failures++;
+        }
+        check_same_file(whole, broken, "state.safetensors");
+        check_same_file(whole, broken, "best.safetensors");
+        check_same_file(whole, broken, "last.safetensors");
+        drill_folder_remove(broken);
+    }
+    CHECK(failures > 50);
+    drill_folder_remove(whole);
+    job_unmake(&s);
+}
+
 static bool stop_after(void *user, const cupel_progress *progress) {
     return progress->step.step < *(const uint64_t *)user;
 }
@@ -503,6 +538,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_memory_refused),
         cmocka_unit_test(test_memory_refused_convolutional),
         cmocka_unit_test(test_failing_writes),
+        cmocka_unit_test(test_job_memory_refused),
         cmocka_unit_test(test_stopping_on_request),
         cmocka_unit_test(test_stopping_too_late),
         cmocka_unit_test(test_data_folder_is_remembered),

@@ -54,13 +54,15 @@ static const char *advice(int number) {
     case EMFILE:
     case ENFILE: return "; raise the limit on open files (ulimit -n)";
     case ENAMETOOLONG: return "; choose a shorter name";
+    case ENOENT:
+    case ENOTDIR: return "; check the path";
+    case EISDIR: return "; give the name of a file";
+    case EIO: return "; the medium may be failing";
     default: return "";
     }
 }
 
-/* "<verb> <path>: <reason>; <what to do>" */
-static cupel_status fail_errno(struct cupel_error *error, const char *verb, const char *path,
-                               int number) {
+cupel_status file_fail(struct cupel_error *error, const char *verb, const char *path, int number) {
     char buffer[128];
     return cupel_fail(error, CUPEL_STATUS_IO, "cannot %s %s: %s%s", verb, path,
                       strerror_r(number, buffer, sizeof buffer), advice(number));
@@ -104,7 +106,7 @@ static cupel_status read_all(int descriptor, const char *path, uint64_t limit, s
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0) {
-            status = fail_errno(error, "read", path, errno);
+            status = file_fail(error, "read", path, errno);
             goto done;
         }
         if (got == 0)
@@ -131,12 +133,12 @@ cupel_status file_read(const char *path, uint64_t limit, uint8_t **out, size_t *
         limit = one_gib;
     const int descriptor = open_file(path, O_RDONLY, 0);
     if (descriptor < 0)
-        return fail_errno(error, "open", path, errno);
+        return file_fail(error, "open", path, errno);
 
     struct stat info;
     cupel_status status = CUPEL_STATUS_OK;
     if (fstat(descriptor, &info) != 0) {
-        status = fail_errno(error, "read", path, errno);
+        status = file_fail(error, "read", path, errno);
     } else if (S_ISREG(info.st_mode) && (uint64_t)info.st_size > limit) {
         status = fail_too_large(error, path, limit);
     } else {
@@ -187,7 +189,7 @@ static cupel_status open_temporary(struct file_writer *writer, mode_t mode,
         cupel_free(writer->temporary);
         writer->temporary = NULL;
         if (number != EEXIST) /* left by a dead process that had our number: take the next name */
-            return fail_errno(error, "create", writer->path, number);
+            return file_fail(error, "create", writer->path, number);
     }
 }
 
@@ -211,7 +213,7 @@ cupel_status file_writer_open(struct file_writer *writer, const char *path,
     } else if (exists && !S_ISREG(info.st_mode)) {
         writer->descriptor = open_file(writer->path, O_WRONLY, 0);
         if (writer->descriptor < 0)
-            status = fail_errno(error, "open", path, errno);
+            status = file_fail(error, "open", path, errno);
     } else {
         status = open_temporary(writer, 0666, error);
         /* A file that is written again keeps its permissions, where the system lets us. */
@@ -233,7 +235,7 @@ static cupel_status open_part(struct file_writer *writer, struct cupel_error *er
              writer->path + folder);
     writer->descriptor = open_file(writer->temporary, O_WRONLY | O_CREAT | O_APPEND, 0666);
     if (writer->descriptor < 0 || fstat(writer->descriptor, &info) != 0)
-        return fail_errno(error, "create", writer->temporary, errno);
+        return file_fail(error, "create", writer->temporary, errno);
     writer->written = (uint64_t)info.st_size;
     return CUPEL_STATUS_OK;
 }
@@ -252,7 +254,7 @@ cupel_status file_writer_resume(struct file_writer *writer, const char *path,
 
 cupel_status file_writer_restart(struct file_writer *writer, struct cupel_error *error) {
     if (ftruncate(writer->descriptor, 0) != 0)
-        return fail_errno(error, "empty", writer->path, errno);
+        return file_fail(error, "empty", writer->path, errno);
     writer->written = 0;
     return CUPEL_STATUS_OK;
 }
@@ -268,14 +270,14 @@ cupel_status file_writer_write(struct file_writer *writer, const void *bytes, si
     if (writer->path == NULL)
         return cupel_fail(error, CUPEL_STATUS_BUG, "a file that is not open is written to");
     if (injected_failure())
-        return fail_errno(error, "write", writer->path, ENOSPC);
+        return file_fail(error, "write", writer->path, ENOSPC);
     const char *next = bytes;
     while (size > 0) {
         const ssize_t put = write(writer->descriptor, next, size < SSIZE_MAX ? size : SSIZE_MAX);
         if (put < 0 && errno == EINTR)
             continue;
         if (put < 0)
-            return fail_errno(error, "write", writer->path, errno);
+            return file_fail(error, "write", writer->path, errno);
         next += put;
         size -= (size_t)put;
         writer->written += (uint64_t)put;
@@ -316,23 +318,25 @@ cupel_status file_writer_commit(struct file_writer *writer, struct cupel_error *
         return cupel_fail(error, CUPEL_STATUS_BUG, "a file that is not open is committed");
     cupel_status status = CUPEL_STATUS_OK;
     if (injected_failure())
-        status = fail_errno(error, "write", writer->path, ENOSPC);
+        status = file_fail(error, "write", writer->path, ENOSPC);
     else if (!sync_descriptor(writer->descriptor))
-        status = fail_errno(error, "sync", writer->path, errno);
+        status = file_fail(error, "sync", writer->path, errno);
 
     const int closed = close(writer->descriptor);
     writer->descriptor = -1;
     if (status == CUPEL_STATUS_OK && closed != 0 && errno != EINTR)
-        status = fail_errno(error, "write", writer->path, errno);
+        status = file_fail(error, "write", writer->path, errno);
 
     if (status == CUPEL_STATUS_OK && writer->temporary != NULL) {
         if (rename(writer->temporary, writer->path) != 0) {
-            status = fail_errno(error, "replace", writer->path, errno);
+            status = file_fail(error, "replace", writer->path, errno);
         } else {
             cupel_free(writer->temporary); /* it has become the target: nothing left to remove */
             writer->temporary = NULL;
             if (!sync_folder(writer->path))
-                status = fail_errno(error, "sync the folder of", writer->path, errno);
+                status = errno == ENOMEM
+                             ? cupel_fail_memory(error, "a folder name", strlen(writer->path))
+                             : file_fail(error, "sync the folder of", writer->path, errno);
         }
     }
     file_writer_cancel(writer);
@@ -368,7 +372,7 @@ static cupel_status make_one(const char *path, struct cupel_error *error) {
     const int number = errno;
     struct stat info;
     if (stat(path, &info) != 0)
-        return fail_errno(error, "create the folder", path, number);
+        return file_fail(error, "create the folder", path, number);
     if (!S_ISDIR(info.st_mode))
         return cupel_fail(error, CUPEL_STATUS_IO,
                           "cannot create the folder %s: a file of that name is in the way; move it "
@@ -401,6 +405,34 @@ cupel_status file_make_folder(const char *path, struct cupel_error *error) {
 bool file_exists(const char *path) {
     struct stat info;
     return stat(path, &info) == 0;
+}
+
+cupel_status file_check_folder(const char *path, struct cupel_error *error) {
+    const int descriptor = open_file(path, O_RDONLY | O_DIRECTORY, 0);
+    if (descriptor < 0)
+        return file_fail(error, "open the folder", path, errno);
+    close(descriptor);
+    return CUPEL_STATUS_OK;
+}
+
+/* The nearest folder above that exists is the one that links may hide. */
+bool file_lies_in(const char *path, const char *folder) {
+    char place[PATH_MAX], real[PATH_MAX], around[PATH_MAX];
+    if (strlen(path) >= sizeof place || realpath(folder, around) == NULL)
+        return false;
+    snprintf(place, sizeof place, "%s", path);
+    while (realpath(place, real) == NULL) {
+        char *const slash = strrchr(place, '/');
+        if (strcmp(place, ".") == 0)
+            return false;
+        if (slash == NULL)
+            snprintf(place, sizeof place, ".");
+        else
+            slash[slash == place ? 1 : 0] = '\0';
+    }
+    const size_t length = strlen(around);
+    return strncmp(real, around, length) == 0 &&
+           (real[length] == '\0' || real[length] == '/' || around[length - 1] == '/');
 }
 
 char *file_join(const char *folder, const char *name) {

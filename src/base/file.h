@@ -41,6 +41,12 @@ cupel_status file_write(const char *path, const void *bytes, size_t size,
 /* Creates the folder and its parents. */
 cupel_status file_make_folder(const char *path, struct cupel_error *error);
 bool file_exists(const char *path);
+/* IO where there is no such folder, or none that we may look into. */
+cupel_status file_check_folder(const char *path, struct cupel_error *error);
+/* Whether `path`, which need not exist, is the folder or lies in it, links followed. */
+bool file_lies_in(const char *path, const char *folder);
+/* IO: "cannot <verb> <path>: <what errno says>; <what to do>". */
+cupel_status file_fail(struct cupel_error *error, const char *verb, const char *path, int number);
 /* "folder/name" in fresh memory, NULL when refused. */
 char *file_join(const char *folder, const char *name);
 /* Fault injection for tests: the n-th write from now fails with ENOSPC (once or for good). */

@@ -175,6 +175,8 @@ static int run_job(cupel_job *job) {
     const int code = fail_with(status, cupel_job_error(job));
     if (status == CUPEL_STATUS_NOT_FINITE)
         tell("what was saved before is kept in %s", cupel_job_folder(job));
+    if (status == CUPEL_STATUS_IO)
+        tell("once that is mended, go on with: cupel train --resume %s", cupel_job_folder(job));
     return code;
 }
 

@@ -25,7 +25,8 @@ static cupel_status check_kinds(cupel_dataset *dataset, const struct idx_array *
                           labels->rank == 3 ? "; is it a file of images?" : "");
     if (labels->dims[0] != images->dims[0])
         return cupel_fail(&dataset->error, CUPEL_STATUS_MISMATCH,
-                          "%s has %lld labels but %s has %lld images; they do not belong together",
+                          "%s has %lld labels but %s has %lld images; they do not belong together: "
+                          "fetch both again",
                           labels_path, (long long)labels->dims[0], images_path,
                           (long long)images->dims[0]);
     return CUPEL_STATUS_OK;

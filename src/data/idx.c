@@ -45,7 +45,7 @@ static cupel_status check_magic(const uint8_t magic[4], const char *name,
     if (magic[0] != 0 || magic[1] != 0)
         return cupel_fail(error, CUPEL_STATUS_BAD_DATA,
                           "%s is not an IDX file: it begins with %02x %02x %02x %02x, not with "
-                          "00 00 08%s",
+                          "00 00 08%s; give images or labels in the IDX format, raw or gzip",
                           name, magic[0], magic[1], magic[2], magic[3], guess(magic));
     if (magic[2] != 0x08 && type_name(magic[2]) != NULL)
         return cupel_fail(error, CUPEL_STATUS_UNSUPPORTED,
@@ -53,7 +53,8 @@ static cupel_status check_magic(const uint8_t magic[4], const char *name,
                           type_name(magic[2]));
     if (magic[2] != 0x08 || magic[3] < 1 || magic[3] > IDX_MAX_RANK)
         return cupel_fail(error, CUPEL_STATUS_BAD_DATA,
-                          "%s is not an IDX file: type %02x with %d axes is not one of its kinds",
+                          "%s is not an IDX file: type %02x with %d axes is not one of its kinds; "
+                          "fetch it again",
                           name, magic[2], magic[3]);
     return CUPEL_STATUS_OK;
 }
@@ -82,11 +83,12 @@ static cupel_status read_extents(struct idx_array *out, struct byte_source *sour
             (uint64_t)byte[0] << 24 | (uint64_t)byte[1] << 16 | (uint64_t)byte[2] << 8 | byte[3];
         if (extent == 0)
             return cupel_fail(error, CUPEL_STATUS_BAD_DATA,
-                              "%s holds nothing: the extent of its axis %d is 0", name, axis);
+                              "%s holds nothing: the extent of its axis %d is 0; give another file",
+                              name, axis);
         if (extent > max_values / product)
             return cupel_fail(error, CUPEL_STATUS_BAD_DATA,
                               "%s announces more than %llu values, which no file of this kind has; "
-                              "its header is damaged",
+                              "its header is damaged; fetch it again",
                               name, (unsigned long long)max_values);
         product *= extent;
         out->dims[axis] = (int64_t)extent;
@@ -119,7 +121,8 @@ static cupel_status parse(struct idx_array *out, struct byte_source *source, con
     CUPEL_TRY(byte_source_read(source, &extra, 1, &got, error)); /* and the checksum of gzip */
     if (got != 0)
         return cupel_fail(error, CUPEL_STATUS_BAD_DATA,
-                          "%s is damaged: bytes follow the %zu values that its header announces",
+                          "%s is damaged: bytes follow the %zu values that its header announces; "
+                          "fetch it again",
                           name, out->size);
     return CUPEL_STATUS_OK;
 }

@@ -203,11 +203,12 @@ static void value_release(struct recipe_value *value) {
 }
 
 static cupel_status fail_unknown(cupel_recipe *recipe, const char *key, const char *place) {
-    if (recipe_is_section(key))
+    const cupel_recipe_key *const first = recipe_section(key);
+    if (first != NULL)
         return cupel_fail(&recipe->error, CUPEL_STATUS_BAD_DATA,
                           "%s: %.100s is a section and takes no value of its own; it holds keys "
                           "such as %s",
-                          place, key, recipe_nearest_key(key));
+                          place, key, first->key);
     return cupel_fail(&recipe->error, CUPEL_STATUS_BAD_DATA,
                       "%s: there is no key %.100s; did you mean %s?", place, key,
                       recipe_nearest_key(key));

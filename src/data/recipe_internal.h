@@ -48,8 +48,12 @@ int64_t recipe_whole(const cupel_recipe *recipe, const char *key);
 const char *recipe_word(const cupel_recipe *recipe, const char *key);
 /* The value of a key that is known to be INT or FLOAT. */
 double recipe_number(const cupel_recipe *recipe, const char *key);
-/* The known key nearest to `key`, and whether `key` names a section. */
+/* The known key that is spelt most like this. */
 const char *recipe_nearest_key(const char *key);
-bool recipe_is_section(const char *key);
+/* The first key of a section; NULL when there is no such section. */
+const cupel_recipe_key *recipe_section(const char *name);
+enum { RECIPE_SECTION_SIZE = 32 };
+/* The name of the section that is spelt most like this. */
+const char *recipe_nearest_section(const char *name, char out[RECIPE_SECTION_SIZE]);
 
 #endif

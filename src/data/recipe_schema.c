@@ -135,12 +135,12 @@ const cupel_recipe_key *cupel_recipe_key_find(const char *key) {
     return NULL;
 }
 
-bool recipe_is_section(const char *key) {
-    const size_t length = strlen(key);
+const cupel_recipe_key *recipe_section(const char *name) {
+    const size_t length = strlen(name);
     for (size_t i = 0; i < KEY_COUNT; i++)
-        if (strncmp(keys[i].key, key, length) == 0 && keys[i].key[length] == '.')
-            return true;
-    return false;
+        if (strncmp(keys[i].key, name, length) == 0 && keys[i].key[length] == '.')
+            return &keys[i];
+    return NULL;
 }
 
 /* Levenshtein's distance of two short strings. */
@@ -179,4 +179,24 @@ const char *recipe_nearest_key(const char *key) {
         }
     }
     return nearest;
+}
+
+/* Sections have one name, without a dot. */
+const char *recipe_nearest_section(const char *name, char out[RECIPE_SECTION_SIZE]) {
+    int least = 1 << 20;
+    out[0] = '\0';
+    for (size_t i = 0; i < KEY_COUNT; i++) {
+        char section[RECIPE_SECTION_SIZE];
+        const size_t length = strcspn(keys[i].key, ".");
+        if (keys[i].key[length] == '\0' || length >= sizeof section)
+            continue;
+        memcpy(section, keys[i].key, length);
+        section[length] = '\0';
+        const int far = distance(name, section);
+        if (far < least) {
+            least = far;
+            memcpy(out, section, length + 1);
+        }
+    }
+    return out;
 }

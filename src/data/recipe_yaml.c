@@ -159,9 +159,11 @@ static cupel_status read_value(struct walker *walker, const yaml_event_t *event,
     if (event->type == YAML_MAPPING_START_EVENT) {
         if (cupel_recipe_key_find(path) != NULL)
             return fail_at(walker, line, "%s is a value, not a section", path);
-        if (!recipe_is_section(path))
+        if (recipe_section(path) == NULL) {
+            char near[RECIPE_SECTION_SIZE];
             return fail_at(walker, line, "there is no section %.100s; did you mean %s?", path,
-                           recipe_nearest_key(path));
+                           recipe_nearest_section(path, near));
+        }
         return read_mapping(walker, path, depth + 1);
     }
     if (event->type == YAML_SEQUENCE_START_EVENT)

@@ -1,8 +1,9 @@
 /*
  * A training run and its folder. The order of writes makes every moment a good one to be killed at:
- * plan.json before the first step; at the end of an epoch the line of metrics, best, last, and then
- * the state, which says how long metrics.jsonl was. What a kill leaves beyond the last state is cut
- * or written again with the same bytes. Test: tests/test_trainer.c, tests/train.bats
+ * before the first step env.json, split.json, plan.json and, last, config.yaml, so that it never
+ * lacks its data and kernels; at the end of an epoch the line of metrics, best, last, and then the
+ * state, which says how long metrics.jsonl was. What a kill leaves beyond the last state is cut or
+ * written again with the same bytes. Test: tests/test_trainer.c, tests/train.bats, tests/kill.bats
  */
 #define _POSIX_C_SOURCE 200809L
 #include <stdio.h>
@@ -187,7 +188,9 @@ static cupel_status read_plan(cupel_job *job, const char *path, bool replan) {
     if (status == CUPEL_STATUS_OK)
         return status;
     return cupel_fail(&job->error, status, "%s: %s%s", path, cupel_plan_error(job->plan),
-                      status == CUPEL_STATUS_MISMATCH ? " (with --replan)" : "");
+                      status == CUPEL_STATUS_MISMATCH   ? " (with --replan)"
+                      : status == CUPEL_STATUS_BAD_DATA ? "; without it kernels are chosen anew"
+                                                        : "");
 }
 
 static cupel_status make_plan(cupel_job *job, const cupel_job_options *options, bool resume) {
@@ -213,6 +216,8 @@ static cupel_status make_plan(cupel_job *job, const cupel_job_options *options, 
 static cupel_status make_trainer(cupel_job *job, const cupel_job_options *options, const char *data,
                                  bool resume) {
     double minutes = 0;
+    if (data != NULL)
+        CUPEL_TRY(file_check_folder(data, &job->error));
     CUPEL_TRY(passed(job, cupel_recipe_get_float(job->recipe, "train.checkpoint_minutes", &minutes),
                      cupel_recipe_error(job->recipe)));
     CUPEL_TRY(passed(
@@ -248,6 +253,17 @@ static cupel_status refuse_other(cupel_job *job, bool force) {
     return CUPEL_STATUS_OK;
 }
 
+/* Who reads the data set's folder again would find the run's files among the data. */
+static cupel_status refuse_inside_data(cupel_job *job) {
+    const char *const data = cupel_protocol_folder(job->protocol);
+    if (!file_lies_in(job->path, data))
+        return CUPEL_STATUS_OK;
+    return cupel_fail(&job->error, CUPEL_STATUS_INVALID_ARGUMENT,
+                      "%s lies inside the data set's folder %s: choose another folder for the run "
+                      "with --out",
+                      job->path, data);
+}
+
 /* Takes the folder. Under the lock it is looked at again: since it was chosen, another process may
  * have begun a run there, or finished one. A name that nobody asked for gives way to the next. */
 static cupel_status claim(cupel_job *job, const cupel_job_options *options) {
@@ -272,14 +288,15 @@ static cupel_status start(cupel_job *job, cupel_recipe *recipe, const cupel_job_
     CUPEL_TRY(choose(job, options));
     CUPEL_TRY(refuse_other(job, options->force));
     CUPEL_TRY(make_trainer(job, options, options->data, false));
+    CUPEL_TRY(refuse_inside_data(job));
     if (job->dry_run)
         return CUPEL_STATUS_OK;
     /* Everything that could be wrong with the recipe and the data has been found by now. */
     CUPEL_TRY(claim(job, options));
-    CUPEL_TRY(write_config(job));
     CUPEL_TRY(write_environment(job));
     CUPEL_TRY(write_split(job));
     CUPEL_TRY(write_plan(job));
+    CUPEL_TRY(write_config(job));
     note(job, "started");
     return CUPEL_STATUS_OK;
 }
@@ -327,6 +344,18 @@ static cupel_status set_whole(cupel_job *job, const char *key, int64_t value, co
                   cupel_recipe_error(job->recipe));
 }
 
+/* What is wrong with a state, and what can be done. */
+static cupel_status refuse_state(cupel_job *job, cupel_status status, const char *sentence) {
+    char why[sizeof job->error.text];
+    if (status != CUPEL_STATUS_BAD_DATA)
+        return passed(job, status, sentence);
+    snprintf(why, sizeof why, "%s", sentence);
+    return cupel_fail(&job->error, status,
+                      "%s/%s cannot be gone on with: %s; put a good copy back, or "
+                      "start again with --force",
+                      job->path, RUN_STATE, why);
+}
+
 /* A run that was killed before its first state has none: *out is NULL. */
 static cupel_status read_state(cupel_job *job, cupel_tensors **out) {
     char *path;
@@ -336,7 +365,7 @@ static cupel_status read_state(cupel_job *job, cupel_tensors **out) {
     if (file_exists(path))
         status = cupel_tensors_read(out, path);
     cupel_free(path);
-    return passed(job, status, *out == NULL ? NULL : cupel_tensors_error(*out));
+    return refuse_state(job, status, *out == NULL ? "" : cupel_tensors_error(*out));
 }
 
 /* The recipe that the state carries; it has the threads where bits depend on them. */
@@ -422,14 +451,13 @@ static cupel_status adopt_state(cupel_job *job, cupel_tensors *state, bool repla
         return adopt_metrics(job, 0);
     const char *const text = cupel_tensors_metadata(state, "cupel.metrics_bytes");
     if (text == NULL || !number_parse_u64(text, &bytes))
-        return cupel_fail(&job->error, CUPEL_STATUS_BAD_DATA,
-                          "%s/%s: its metadata has no length of metrics.jsonl: it is no state that "
-                          "cupel train wrote",
-                          job->path, RUN_STATE);
+        return refuse_state(job, CUPEL_STATUS_BAD_DATA,
+                            "its metadata has no length of metrics.jsonl, so cupel train did not "
+                            "write it");
     if (replan)
         CUPEL_TRY(accept_replan(job, state));
-    CUPEL_TRY(
-        passed(job, cupel_trainer_import(job->trainer, state), cupel_trainer_error(job->trainer)));
+    const cupel_status status = cupel_trainer_import(job->trainer, state);
+    CUPEL_TRY(refuse_state(job, status, cupel_trainer_error(job->trainer)));
     return adopt_metrics(job, bytes);
 }
 
@@ -462,6 +490,11 @@ static cupel_status load(cupel_job *job, const cupel_job_options *options, cupel
         CUPEL_TRY(environment_read_data(&data, job->path, &job->error));
     const cupel_status status =
         make_trainer(job, options, options->data != NULL ? options->data : data, true);
+    if (status == CUPEL_STATUS_IO && data != NULL && !file_exists(data))
+        (void)cupel_fail(&job->error, status,
+                         "%s, where the run's data was, is not there: give its present folder with "
+                         "--data",
+                         data);
     cupel_free(data);
     CUPEL_TRY(status);
     CUPEL_TRY(check_split(job));

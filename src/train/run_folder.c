@@ -23,14 +23,14 @@ static const char *const run_files[] = {RUN_CONFIG,      RUN_PLAN,    RUN_SPLIT,
                                         RUN_LAST,        RUN_BEST,    RUN_LOG};
 enum { RUN_FILES = sizeof run_files / sizeof run_files[0] };
 
-static cupel_status fail_errno(struct cupel_error *error, const char *verb, const char *path) {
-    return cupel_fail(error, CUPEL_STATUS_IO, "cannot %s %s: %s", verb, path, strerror(errno));
-}
-
+/* errno says why. */
 static cupel_status fail_file(struct cupel_error *error, const char *verb,
                               const struct run_folder *folder, const char *name) {
-    return cupel_fail(error, CUPEL_STATUS_IO, "cannot %s %s/%s: %s", verb, folder->path, name,
-                      strerror(errno));
+    const int number = errno;
+    char *const path = file_join(folder->path, name);
+    const cupel_status status = file_fail(error, verb, path == NULL ? name : path, number);
+    cupel_free(path);
+    return status;
 }
 
 cupel_status run_folder_choose(char **out, const char *wanted, const char *name,
@@ -72,14 +72,14 @@ cupel_status run_folder_open(struct run_folder *folder, const char *path, enum r
         return cupel_fail_memory(error, "a folder's name", strlen(path));
     folder->lock = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder->lock < 0)
-        return fail_errno(error, "open the run folder", path);
+        return file_fail(error, "open the run folder", path, errno);
     if (flock(folder->lock, LOCK_EX | LOCK_NB) != 0) {
         if (errno == EWOULDBLOCK)
             return cupel_fail(error, CUPEL_STATUS_BUSY,
                               "%s is in use by another process: wait for it, or choose another "
                               "folder with --out",
                               path);
-        return fail_errno(error, "lock", path);
+        return file_fail(error, "lock", path, errno);
     }
     if (use != RUN_FOLDER_LOOK)
         remove_leftovers(folder);
@@ -106,7 +106,7 @@ bool run_folder_is_run(const char *path) {
 cupel_status run_folder_clear(const struct run_folder *folder, struct cupel_error *error) {
     for (int i = 0; i < RUN_FILES; i++)
         if (unlinkat(folder->lock, run_files[i], 0) != 0 && errno != ENOENT)
-            return fail_errno(error, "remove an old file of", folder->path);
+            return fail_file(error, "remove", folder, run_files[i]);
     return CUPEL_STATUS_OK;
 }
 

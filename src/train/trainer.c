@@ -497,6 +497,16 @@ cupel_status cupel_trainer_import(cupel_trainer *trainer, const cupel_tensors *s
         return cupel_fail(&trainer->error, CUPEL_STATUS_BAD_DATA,
                           "the state is at batch %" PRIu64 " of an epoch, which has %lld here",
                           batch, (long long)trainer->batches);
+    if (step != epoch * (uint64_t)trainer->batches + batch)
+        return cupel_fail(&trainer->error, CUPEL_STATUS_BAD_DATA,
+                          "the state is at step %" PRIu64 ", which is not batch %" PRIu64
+                          " of epoch %" PRIu64,
+                          step, batch, epoch);
+    if (step != epoch * (uint64_t)trainer->batches + batch)
+        return cupel_fail(&trainer->error, CUPEL_STATUS_BAD_DATA,
+                          "the state is at step %" PRIu64 ", which is not batch %" PRIu64
+                          " of epoch %" PRIu64 ": it is damaged",
+                          step, batch, epoch);
     CUPEL_TRY(match_hash(trainer, state, "cupel.data", trainer->data_hash,
                          "these are other training images, or another order; give the folder the "
                          "run was trained on"));
