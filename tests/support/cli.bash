@@ -24,6 +24,12 @@ same_run() { # A B
     [ "$(timeless "$1")" = "$(timeless "$2")" ] || { echo "metrics.jsonl differ"; return 1; }
 }
 
+preloaded() { # COMMAND...: runs it with tests/support/interpose.c in it
+    # A sanitizer's runtime wants to be the first library, and need not be.
+    LD_PRELOAD=${CUPEL_INTERPOSE:?} \
+        ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}verify_asan_link_order=0 "$@"
+}
+
 fails_with() { # CODE COMMAND...: runs it, checks the exit code; stderr is in $output
     local want=$1
     shift
