@@ -2,6 +2,7 @@
 #include "support/check.h"
 
 #include <pthread.h>
+#include <sys/prctl.h>
 
 #include "base/arena.h"
 #include "base/memory.h"
@@ -71,6 +72,35 @@ static void test_aligned_blocks(void **state) {
     CHECK_U64(cupel_memory_stats().live_blocks, before.live_blocks);
 }
 
+/* Huge pages are a wish: with them forbidden to the process the blocks are the same. */
+static void test_walked_blocks(void **state) {
+    (void)state;
+    static const size_t sizes[] = {0, 1, CUPEL_HUGE_PAGE - 1, CUPEL_HUGE_PAGE,
+                                   3 * (size_t)CUPEL_HUGE_PAGE + 5};
+    const struct cupel_memory_stats before = cupel_memory_stats();
+    for (int forbidden = 0; forbidden < 2; forbidden++) {
+        if (forbidden)
+            (void)prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+        for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+            check_context("%zu bytes, forbidden %d", sizes[i], forbidden);
+            unsigned char *block = cupel_alloc_walked(sizes[i]);
+            CHECK(block != NULL);
+            CHECK_U64((uintptr_t)block %
+                          (sizes[i] < CUPEL_HUGE_PAGE ? CUPEL_ALIGNMENT : CUPEL_HUGE_PAGE),
+                      0);
+            memset(block, 0xAB, sizes[i]);
+            CHECK_U64(cupel_memory_stats().live_bytes - before.live_bytes, sizes[i]);
+            cupel_free(block);
+        }
+    }
+    (void)prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0);
+    CHECK(cupel_alloc_walked(SIZE_MAX - 8) == NULL);
+    cupel_memory_fail_after(0, false);
+    CHECK(cupel_alloc_walked(2 * (size_t)CUPEL_HUGE_PAGE) == NULL);
+    cupel_memory_fail_never();
+    CHECK_U64(cupel_memory_stats().live_blocks, before.live_blocks);
+}
+
 static void test_realloc_keeps_contents(void **state) {
     (void)state;
     const struct cupel_memory_stats before = cupel_memory_stats();
@@ -96,22 +126,6 @@ static void test_realloc_keeps_contents(void **state) {
     CHECK(fresh != NULL && all_zero(fresh, 10));
     cupel_free(fresh);
     CHECK_U64(cupel_memory_stats().live_bytes, before.live_bytes);
-}
-
-/* A hint: contents and neighbours stay as they are, whatever the size. */
-static void test_huge_pages(void **state) {
-    (void)state;
-    static const size_t sizes[] = {1, 4096, (size_t)4 << 20, ((size_t)9 << 20) + 3};
-    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-        unsigned char *block = cupel_alloc_aligned(sizes[i]);
-        CHECK(block != NULL);
-        cupel_prefer_huge_pages(block, sizes[i]);
-        memset(block, 7, sizes[i]);
-        cupel_prefer_huge_pages(block, sizes[i]);
-        CHECK_I64(block[0], 7);
-        CHECK_I64(block[sizes[i] - 1], 7);
-        cupel_free(block);
-    }
 }
 
 static void test_strings(void **state) {
@@ -276,8 +290,8 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_empty_blocks_differ),
         cmocka_unit_test(test_impossible_sizes_are_refused),
         cmocka_unit_test(test_aligned_blocks),
+        cmocka_unit_test(test_walked_blocks),
         cmocka_unit_test(test_realloc_keeps_contents),
-        cmocka_unit_test(test_huge_pages),
         cmocka_unit_test(test_strings),
         cmocka_unit_test(test_grow),
         cmocka_unit_test(test_injected_failures),

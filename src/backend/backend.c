@@ -12,11 +12,9 @@
 
 void *backend_host_allocate(struct backend *backend, size_t bytes) {
     (void)backend;
-    void *const memory = cupel_alloc_aligned(bytes == 0 ? 1 : bytes);
-    if (memory != NULL) {
-        cupel_prefer_huge_pages(memory, bytes);
+    void *const memory = cupel_alloc_walked(bytes == 0 ? 1 : bytes);
+    if (memory != NULL)
         memset(memory, 0, bytes);
-    }
     return memory;
 }
 

@@ -10,10 +10,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-
-#if defined(__linux__)
 #include <sys/mman.h>
-#endif
 
 struct header {
     size_t size;   /* bytes the caller may use */
@@ -76,7 +73,7 @@ static void take_back(size_t size) {
 
 /* False when the product, or the product with a header, is not the size of any object. */
 static bool product(size_t count, size_t size, size_t *out) {
-    const size_t most = (size_t)PTRDIFF_MAX - (size_t)4 * CUPEL_ALIGNMENT;
+    const size_t most = (size_t)PTRDIFF_MAX - (size_t)4 * CUPEL_HUGE_PAGE;
     if (size != 0 && count > most / size)
         return false;
     *out = count * size;
@@ -91,27 +88,30 @@ void *cupel_alloc(size_t count, size_t size) {
     return base == NULL ? refuse() : hand_out(base, PLAIN_OFFSET, total);
 }
 
-void *cupel_alloc_aligned(size_t size) {
+/* The header takes as much as the alignment, of which a page is touched at most. */
+static void *alloc_at(size_t size, size_t alignment) {
     size_t total = 0;
     if (!product(1, size, &total) || injected_failure())
         return refuse();
     /* aligned_alloc wants a multiple of the alignment */
-    const size_t rounded =
-        (total + CUPEL_ALIGNMENT - 1) / CUPEL_ALIGNMENT * CUPEL_ALIGNMENT + CUPEL_ALIGNMENT;
-    char *base = aligned_alloc(CUPEL_ALIGNMENT, rounded);
-    return base == NULL ? refuse() : hand_out(base, CUPEL_ALIGNMENT, total);
+    const size_t rounded = (total + alignment - 1) / alignment * alignment + alignment;
+    char *base = aligned_alloc(alignment, rounded);
+    return base == NULL ? refuse() : hand_out(base, alignment, total);
 }
 
-void cupel_prefer_huge_pages(void *block, size_t size) {
+void *cupel_alloc_aligned(size_t size) {
+    return alloc_at(size, CUPEL_ALIGNMENT);
+}
+
+void *cupel_alloc_walked(size_t size) {
+    if (size < CUPEL_HUGE_PAGE)
+        return cupel_alloc_aligned(size);
+    void *block = alloc_at(size, CUPEL_HUGE_PAGE);
 #if defined(MADV_HUGEPAGE)
-    const uintptr_t huge = (uintptr_t)2 << 20, start = (uintptr_t)block;
-    const uintptr_t first = (start + huge - 1) / huge * huge, end = (start + size) / huge * huge;
-    if (size >= 2 * huge && first < end)
-        (void)madvise((char *)block + (first - start), end - first, MADV_HUGEPAGE);
-#else
-    (void)block;
-    (void)size;
+    if (block != NULL) /* whole pages only; a refusal is no failure */
+        (void)madvise(block, size / CUPEL_HUGE_PAGE * CUPEL_HUGE_PAGE, MADV_HUGEPAGE);
 #endif
+    return block;
 }
 
 void *cupel_realloc(void *block, size_t count, size_t size) {

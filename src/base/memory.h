@@ -12,17 +12,19 @@
 
 /* Vector width, cache line and DMA friendly; all numeric buffers start on it. */
 enum { CUPEL_ALIGNMENT = 64 };
+/* x86-64's, and aarch64's with pages of 4 KiB. */
+enum { CUPEL_HUGE_PAGE = 2 << 20 };
 
 /* Zeroed memory for count objects of size bytes; NULL when refused or the product overflows. */
 void *cupel_alloc(size_t count, size_t size);
 /* As realloc for arrays: on NULL the old block stays valid. New bytes are not zeroed. */
 void *cupel_realloc(void *block, size_t count, size_t size);
-/* Asks the kernel for huge pages under a block of 4 MiB or more that was not touched yet: kernels
- * that walk many planes at once run out of entries for small ones. A hint, which may be ignored. */
-void cupel_prefer_huge_pages(void *block, size_t size);
-
 /* CUPEL_ALIGNMENT-aligned, NOT zeroed; freed with cupel_free as well. */
 void *cupel_alloc_aligned(size_t size);
+/* The same for what is walked from end to end again and again (arenas, weights): blocks of
+ * CUPEL_HUGE_PAGE and more start on one, and the system is asked for huge pages, which cost fewer
+ * misses of the address translation. Where it grants none the memory is as good, only slower. */
+void *cupel_alloc_walked(size_t size);
 void cupel_free(void *block);
 /* A copy of a string (of at most length bytes). */
 char *cupel_strdup(const char *text);
