@@ -160,10 +160,10 @@ def make_json():
 
 
 def make_plan():
-    head = ('{\n  "format": "cupel-plan-1",\n  "device": "reference",\n  "instruction_set": "",'
+    head = ('{\n  "format": "cupel-plan-2",\n  "device": "reference",\n  "instruction_set": "",'
             '\n  "kernel_library": "",\n  "threads": 2,\n  "choices": [')
     choice = ('\n    {"program": "train", "node": "conv1", "op": "conv2d", "key": "0123456789abcdef", '
-              '"kernel": "ref", "revision": 1}')
+              '"layout": "plain", "kernel": "ref", "revision": 1}')
     keep("plan/empty", head + "]\n}\n")
     keep("plan/choices", head + choice + "," + choice.replace("conv1", "conv2") + "\n  ]\n}\n")
     keep("plan/unknown-kernel", head + choice.replace('"ref"', '"winograd"') + "]}")
@@ -171,6 +171,7 @@ def make_plan():
     keep("plan/huge-revision", head + choice.replace('": 1}', '": 4294967297}') + "]}")
     keep("plan/other-threads", head.replace('"threads": 2', '"threads": 3') + "]}")
     keep("plan/bad-key", head + choice.replace("0123456789abcdef", "0123") + "]}")
+    keep("plan/unknown-layout", head + choice.replace('"plain"', '"nchw"') + "]}")
     keep("plan/no-key", head + choice.replace('"key": "0123456789abcdef", ', "") + "]}")
     keep("plan/field-twice", head.replace('"device"', '"device": "cpu",\n  "device"') + "]}")
 

@@ -590,20 +590,6 @@ static void test_guard_comes_first(void **state) {
     net_close(&net);
 }
 
-static void test_measured_plans_are_refused(void **state) {
-    (void)state;
-    struct net net = net_open(CUPEL_TYPE_F32, 3, NULL);
-    const cupel_node x = cupel_input(net.graph, "x", CUPEL_TYPE_REAL, CUPEL_SHAPE(3));
-    const cupel_output output = {"y", cupel_exp(x)};
-    const cupel_compile_options options = {
-        .outputs = &output, .n_outputs = 1, .method = CUPEL_PLAN_MEASURE};
-    CHECK_STATUS(cupel_program_compile(&net.program, net.graph, &options),
-                 CUPEL_STATUS_UNSUPPORTED);
-    CHECK_CONTAINS(cupel_graph_error(net.graph), "CUPEL_PLAN_ESTIMATE");
-    CHECK(net.program == NULL);
-    net_close(&net);
-}
-
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_groups),
@@ -618,7 +604,6 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_gradients_elsewhere),
         cmocka_unit_test(test_gradient_is_a_parameter),
         cmocka_unit_test(test_guard_comes_first),
-        cmocka_unit_test(test_measured_plans_are_refused),
     };
     return CHECK_MAIN(tests);
 }

@@ -58,7 +58,7 @@ static char *edited(const char *text, const char *from, const char *to) {
 static void test_text_reads_back(void **state) {
     (void)state;
     struct setup s = make();
-    CHECK_CONTAINS(s.text, "\"format\": \"cupel-plan-1\"");
+    CHECK_CONTAINS(s.text, "\"format\": \"cupel-plan-2\"");
     CHECK_CONTAINS(s.text, "\"threads\": 2");
     CHECK_CONTAINS(s.text, "\"op\": \"matmul\"");
     cupel_plan *other;
@@ -157,11 +157,11 @@ static void test_malformed_texts(void **state) {
         "{",
         "{}",
         "{\"format\": \"cupel-plan-9\"}",
-        "{\"format\": \"cupel-plan-1\", \"colour\": 1}",
-        "{\"format\": \"cupel-plan-1\", \"format\": \"cupel-plan-1\"}",
-        "{\"format\": \"cupel-plan-1\", \"choices\": [{}]}",
-        "{\"format\": \"cupel-plan-1\", \"choices\": [{\"key\": \"xyz\"}]}",
-        "{\"format\": \"cupel-plan-1\"} x",
+        "{\"format\": \"cupel-plan-2\", \"colour\": 1}",
+        "{\"format\": \"cupel-plan-2\", \"format\": \"cupel-plan-2\"}",
+        "{\"format\": \"cupel-plan-2\", \"choices\": [{}]}",
+        "{\"format\": \"cupel-plan-2\", \"choices\": [{\"key\": \"xyz\"}]}",
+        "{\"format\": \"cupel-plan-2\"} x",
     };
     const uint64_t before = cupel_plan_hash(s.plan);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {

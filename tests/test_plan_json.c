@@ -7,12 +7,12 @@
 enum { THREADS = 2 };
 
 #define HEAD \
-    "{\n  \"format\": \"cupel-plan-1\",\n  \"device\": \"reference\",\n" \
+    "{\n  \"format\": \"cupel-plan-2\",\n  \"device\": \"reference\",\n" \
     "  \"instruction_set\": \"\",\n  \"kernel_library\": \"\",\n  \"threads\": 2,\n" \
     "  \"choices\": [\n"
 #define CHOICE(node, key) \
     "    {\"program\": \"train\", \"node\": \"" node "\", \"op\": \"relu\", \"key\": \"" key \
-    "\", \"kernel\": \"ref\", \"revision\": 1}"
+    "\", \"layout\": \"plain\", \"kernel\": \"ref\", \"revision\": 1}"
 #define TAIL "  ]\n}\n"
 
 static cupel_context *context;
@@ -78,15 +78,23 @@ static void test_refused(void **state) {
          CUPEL_STATUS_BAD_DATA, "needs"},
         {HEAD CHOICE("a", "123") TAIL, CUPEL_STATUS_BAD_DATA, "16 hexadecimal"},
         {HEAD CHOICE("a", "0123456789ABCDEF") TAIL, CUPEL_STATUS_BAD_DATA, "16 hexadecimal"},
+        {HEAD "{\"program\": \"t\", \"node\": \"n\", \"op\": \"relu\", \"key\": "
+              "\"0123456789abcdef\", \"kernel\": \"ref\", \"revision\": 1}" TAIL,
+         CUPEL_STATUS_BAD_DATA, "needs"},
+        {HEAD "{\"layout\": \"nchw\"}" TAIL, CUPEL_STATUS_BAD_DATA, "no layout \"nchw\""},
+        {HEAD "{\"layout\": \"packed\"}" TAIL, CUPEL_STATUS_BAD_DATA, "no layout \"packed\""},
         /* 2^32 + 1 is not revision 1 */
         {HEAD "{\"program\": \"t\", \"node\": \"n\", \"op\": \"relu\", \"key\": "
-              "\"0123456789abcdef\", \"kernel\": \"ref\", \"revision\": 4294967297}" TAIL,
+              "\"0123456789abcdef\", \"layout\": \"plain\", \"kernel\": \"ref\", \"revision\": "
+              "4294967297}" TAIL,
          CUPEL_STATUS_BAD_DATA, "32 bits"},
-        {HEAD "{\"program\": \"t\", \"node\": \"n\", \"op\": \"relu\", \"key\": "
-              "\"0123456789abcdef\", \"kernel\": \"ref\", \"revision\": 2}" TAIL,
+        {HEAD
+         "{\"program\": \"t\", \"node\": \"n\", \"op\": \"relu\", \"key\": "
+         "\"0123456789abcdef\", \"layout\": \"plain\", \"kernel\": \"ref\", \"revision\": 2}" TAIL,
          CUPEL_STATUS_MISMATCH, "revision"},
-        {HEAD "{\"program\": \"t\", \"node\": \"n\", \"op\": \"relu\", \"key\": "
-              "\"0123456789abcdef\", \"kernel\": \"fast\", \"revision\": 1}" TAIL,
+        {HEAD
+         "{\"program\": \"t\", \"node\": \"n\", \"op\": \"relu\", \"key\": "
+         "\"0123456789abcdef\", \"layout\": \"plain\", \"kernel\": \"fast\", \"revision\": 1}" TAIL,
          CUPEL_STATUS_MISMATCH, "fast"},
     };
     static const char kept[] = HEAD CHOICE("a", "0123456789abcdef") "\n" TAIL;
@@ -124,7 +132,7 @@ static void test_fingerprint(void **state) {
         expect_text(HEAD TAIL);
     }
     /* The reference kernels' bits do not depend on threads: a plan of another number is fine. */
-    CHECK_OK(parse("{\"format\": \"cupel-plan-1\", \"device\": \"reference\", "
+    CHECK_OK(parse("{\"format\": \"cupel-plan-2\", \"device\": \"reference\", "
                    "\"instruction_set\": \"\", \"kernel_library\": \"\", \"threads\": 3, "
                    "\"choices\": [\n" CHOICE("a", "0123456789abcdef") "]}",
                    false));

@@ -120,9 +120,9 @@ static void a_failed_compile_leaves_its_sentence(void **state) {
         {{.outputs = &output, .n_outputs = 1, .threads = -1},
          CUPEL_STATUS_INVALID_ARGUMENT,
          "-1 threads"},
-        {{.outputs = &output, .n_outputs = 1, .method = CUPEL_PLAN_MEASURE},
-         CUPEL_STATUS_UNSUPPORTED,
-         "CUPEL_PLAN_ESTIMATE"},
+        {{.outputs = &output, .n_outputs = 1, .method = (cupel_plan_method)2},
+         CUPEL_STATUS_INVALID_ARGUMENT,
+         "2 is no method"},
         {{.n_outputs = 0}, CUPEL_STATUS_INVALID_ARGUMENT, "nothing to compute"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {

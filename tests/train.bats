@@ -83,6 +83,19 @@ conv() { # FOLDER [option...]: two full batches and a smaller one of the convolu
     [ ! -e "$BATS_TEST_TMPDIR/q" ]
 }
 
+@test "a measured plan is kept: its plan.json gives the same bytes, also when it is resumed" {
+    local a=$BATS_TEST_TMPDIR/a b=$BATS_TEST_TMPDIR/b
+    conv "$a" --plan measure --set data.limit=40
+    cp "$a/plan.json" "$BATS_TEST_TMPDIR/plan.json"
+    conv "$b" --plan-file "$BATS_TEST_TMPDIR/plan.json" --set data.limit=40
+    same_run "$a" "$b"
+    cmp "$a/plan.json" "$b/plan.json"
+    "$CUPEL" train --resume "$a" --epochs 3 --quiet
+    "$CUPEL" train --resume "$b" --epochs 3 --quiet
+    same_run "$a" "$b"
+    cmp "$BATS_TEST_TMPDIR/plan.json" "$a/plan.json"
+}
+
 @test "the resolved recipe repeats the run" {
     "$CUPEL" train "$RUN/config.yaml" --data "$RECIPES" --out "$BATS_TEST_TMPDIR/again" --quiet
     same_run "$RUN" "$BATS_TEST_TMPDIR/again"

@@ -36,7 +36,10 @@ typedef struct cupel_output {
 
 typedef enum cupel_plan_method {
     CUPEL_PLAN_ESTIMATE = 0, /* the first kernel of each list that accepts */
-    CUPEL_PLAN_MEASURE = 1   /* kernels compete by measured time: later; UNSUPPORTED so far */
+    /* Kernels compete by measured time on this machine, regions of convolutions are tried in every
+     * layout, and fused nodes are compared with their parts. Compiling takes seconds, and its
+     * outcome is not the same twice: keep it in a plan. */
+    CUPEL_PLAN_MEASURE = 1
 } cupel_plan_method;
 
 /* Right when zeroed, but for the outputs. */
@@ -49,9 +52,11 @@ typedef struct cupel_compile_options {
                            value, fp64-accumulating kernels; node names join it to the fast one */
     /* A program with a library kernel that is planned for a number of threads runs with exactly
      * that number. */
-    int threads; /* the most a run may use; 0: 1 */
-    cupel_plan_method method;
-    cupel_plan *plan; /* choices of kernels: read, and extended by what was chosen; or NULL */
+    int threads;              /* the most a run may use; 0: 1 */
+    cupel_plan_method method; /* for what the plan does not have */
+    /* Choices of kernels: read, and extended by what was chosen; or NULL. A node that it does not
+     * have takes the kernel and layout of one with the same name and op, where there is one. */
+    cupel_plan *plan;
 } cupel_compile_options;
 
 /* The sentence of a failure is on the graph (cupel_graph_error) as well as on the context. */

@@ -1,153 +1,61 @@
 /*
- * Pass choose: a kernel and a layout for every node. Image operands take the device's channel block
- * where a fast kernel accepts it and, for other ops than convolutions, where they are blocked
- * already; changes of layout become reorder nodes. A fused node, a sweep or an update with its
- * product that no kernel takes is split into its parts. Test: tests/test_pass_choose.c
+ * Pass choose: a kernel and a layout for every node. Each region of convolutions is given one
+ * layout: the device's channel block, or, by measured time, the one in which all its nodes with
+ * their best kernels and the reorders around them take the least time. Other ops follow an operand
+ * that has a layout already; changes of layout become reorder nodes. A node of several parts that
+ * no kernel takes, or that its parts outrun, is split. Test: tests/test_pass_choose.c,
+ * tests/test_measure.c
  */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/hash.h"
 #include "base/memory.h"
-#include "base/number.h"
-#include "compile/compile_internal.h"
+#include "compile/choose_internal.h"
 #include "compile/plan_internal.h"
 #include "op/op_fused.h"
 #include "op/op_internal.h"
-#include "op/op_product_update.h"
-#include "op/op_sweep.h"
-
-void drop_kernel_plan(struct kernel_plan *plan) {
-    if (!plan)
-        return;
-    if (plan->kernel && plan->kernel->drop)
-        plan->kernel->drop(plan);
-    cupel_free(plan);
-}
-
-/* --- kernels --- */
-
-static void trace(struct compile *c, const struct graph_node *node, const struct kernel *kernel,
-                  const char *text) {
-    if (log_traces("dispatch"))
-        log_line(&c->context->log, "trace", "dispatch: %s %s (%s): %s: %s", c->name, node->name,
-                 node->op->name, kernel->name, text);
-}
-
-/* Prepares one kernel; OK with *out NULL when it declines. */
-static cupel_status try_kernel(struct compile *c, const struct graph_node *node,
-                               const struct kernel_request *request, const struct kernel *kernel,
-                               struct kernel_plan **out) {
-    *out = NULL;
-    const char *why = "declined";
-    if (kernel->accept && !kernel->accept(request, &why)) {
-        trace(c, node, kernel, why);
-        return CUPEL_STATUS_OK;
-    }
-    struct kernel_plan *plan = cupel_alloc(1, sizeof(*plan));
-    if (!plan)
-        return cupel_fail_memory(c->error, "a kernel's plan", sizeof(*plan));
-    plan->kernel = kernel;
-    plan->threads = request->threads;
-    struct cupel_error error = {0};
-    const cupel_status status =
-        kernel->plan ? kernel->plan(plan, request, &error) : CUPEL_STATUS_OK;
-    if (status == CUPEL_STATUS_OK) {
-        trace(c, node, kernel, "taken");
-        *out = plan;
-        return CUPEL_STATUS_OK;
-    }
-    cupel_free(plan);
-    trace(c, node, kernel, error.text[0] ? error.text : cupel_status_text(status));
-    if (status == CUPEL_STATUS_UNSUPPORTED)
-        return CUPEL_STATUS_OK;
-    return cupel_fail(c->error, status, "%s (%s): kernel %s: %s", node->name, node->op->name,
-                      kernel->name, error.text[0] ? error.text : cupel_status_text(status));
-}
-
-/* A second thread is woken only for steps that are worth it: handing out work and waiting for its
- * end takes tens of microseconds where idle threads sleep. */
-static int threads_for(const cupel_op_view *view, int most) {
-    enum { FLOPS_WORTH = 8000000, BYTES_WORTH = 4 << 20 };
-    if (view->op->run) /* who knows what an op from outside costs */
-        return most;
-    return op_view_flops(view) < FLOPS_WORTH && op_view_bytes(view) < BYTES_WORTH ? 1 : most;
-}
-
-cupel_status choose_kernel(struct compile *c, const struct graph_node *node, bool reference_too,
-                           struct kernel_plan **out) {
-    *out = NULL;
-    const struct kernel *const *list = NULL;
-    if (node->op->run) { /* from outside: the wrapper of the reference list */
-        list = ref_kernels(c->backend, node->op->name);
-    } else {
-        list = c->reference ? ref_kernels(c->backend, node->op->name)
-                            : c->backend->kernels(c->backend, node->op->name);
-    }
-    struct kernel_request request = {.threads = c->threads};
-    CUPEL_TRY(node_view(c, node, &request.view));
-    request.threads = threads_for(&request.view, c->threads);
-    uint64_t key = 0;
-    const char *recorded = NULL;
-    if (c->options->plan && !c->reference) {
-        key = plan_key(c->name, node, &request.view);
-        recorded = plan_lookup(c->options->plan, key);
-    }
-    for (; list && *list && !*out; list++) {
-        const struct kernel *kernel = *list;
-        if ((kernel->flags & KERNEL_REFERENCE) && !reference_too)
-            continue;
-        if (recorded && strcmp(recorded, kernel->name) != 0)
-            continue;
-        CUPEL_TRY(try_kernel(c, node, &request, kernel, out));
-    }
-    if (!*out || !c->options->plan || c->reference || recorded)
-        return CUPEL_STATUS_OK;
-    const cupel_status status = plan_record(c->options->plan, key, c->name, node->name,
-                                            node->op->name, (*out)->kernel, c->error);
-    if (status != CUPEL_STATUS_OK) {
-        drop_kernel_plan(*out);
-        *out = NULL;
-    }
-    return status;
-}
-
-/* --- layouts --- */
-
-struct choose {
-    struct rewrite rewrite;
-    struct compile *c;
-    size_t plans_capacity;
-    /* Reorders made: from edge and layout to edge. */
-    struct made {
-        struct edge from, to;
-        cupel_layout layout;
-    } * made;
-    size_t n_made;
-    size_t made_capacity;
-};
 
 /* Puts the plan of the node that was appended last beside it. */
-static cupel_status set_plan(struct choose *s, struct kernel_plan *plan) {
+static cupel_status set_plan(struct choose *s, struct kernel_plan *plan, int32_t payer) {
     struct compile *c = s->c;
-    if (!cupel_grow(&c->plans, &s->plans_capacity, c->list.count, sizeof(*c->plans))) {
+    if (!cupel_grow(&c->plans, &s->plans_capacity, c->list.count, sizeof(*c->plans)) ||
+        !cupel_grow(&s->owner, &s->owner_capacity, c->list.count, sizeof(*s->owner))) {
         drop_kernel_plan(plan);
         return cupel_fail_memory(c->error, "the kernels' plans", c->list.count);
     }
-    while (c->n_plans < c->list.count)
+    while (c->n_plans < c->list.count) {
+        s->owner[c->n_plans] = -1;
         c->plans[c->n_plans++] = NULL;
+    }
     c->plans[c->list.count - 1] = plan;
+    s->owner[c->list.count - 1] = payer;
     return CUPEL_STATUS_OK;
 }
 
-static cupel_layout blocked_layout(int block) {
-    return block == 16 ? CUPEL_LAYOUT_NCHW16C : CUPEL_LAYOUT_NCHW8C;
+/* --- going back --- */
+
+struct mark choose_mark(const struct choose *s) {
+    return (struct mark){.nodes = s->c->list.count, .made = s->n_made};
 }
 
-static bool blockable(const cupel_desc *desc, int block) {
-    return block > 1 && desc->type == CUPEL_TYPE_F32 && desc->shape.rank == 4 &&
-           desc->shape.dims[1] % block == 0;
+double choose_cost(const struct choose *s, struct mark mark) {
+    double sum = 0;
+    for (size_t i = mark.nodes; i < s->c->n_plans; i++)
+        sum += s->c->plans[i] != NULL ? s->c->plans[i]->cost : 0;
+    return sum;
 }
+
+void choose_rewind(struct choose *s, struct mark mark) {
+    struct compile *c = s->c;
+    while (c->n_plans > mark.nodes)
+        drop_kernel_plan(c->plans[--c->n_plans]);
+    c->list.count = mark.nodes;
+    s->n_made = mark.made;
+}
+
+/* --- layouts --- */
 
 static cupel_status convert(struct choose *s, struct edge from, cupel_layout layout,
                             struct edge *out) {
@@ -169,7 +77,9 @@ static cupel_status convert(struct choose *s, struct edge from, cupel_layout lay
     if (!plan)
         return cupel_fail(c->error, CUPEL_STATUS_UNSUPPORTED, "%s: no kernel changes its layout",
                           compile_node(c, id)->name);
-    CUPEL_TRY(set_plan(s, plan));
+    /* An image's region pays where it leaves, others' where it enters theirs. */
+    const int32_t payer = s->owner[from.node] >= 0 ? s->owner[from.node] : s->current;
+    CUPEL_TRY(set_plan(s, plan, payer));
     *out = (struct edge){id, 0};
     if (!cupel_grow(&s->made, &s->made_capacity, s->n_made + 1, sizeof(*s->made)))
         return cupel_fail_memory(c->error, "reorders", s->n_made);
@@ -177,34 +87,24 @@ static cupel_status convert(struct choose *s, struct edge from, cupel_layout lay
     return CUPEL_STATUS_OK;
 }
 
-static bool is_image(const struct graph_node *node, const cupel_desc *desc, uint32_t mask,
-                     uint32_t index) {
-    if (node->op->flags & CUPEL_OP_ELEMENTWISE)
-        return cupel_shape_equal(desc->shape, node->outputs[0].shape);
-    return index < 32 && (mask >> index & 1);
-}
-
-/* Sets `layouts` (inputs then outputs) to the blocked wish; false when the node has no such
- * wish. */
-static bool wish(const struct choose *s, const struct graph_node *node, cupel_layout *layouts) {
+/* Sets `layouts` (inputs then outputs) to `wanted` wherever an operand can have it; false when the
+ * node has no use for it: only convolutions change the layout of what is plain. */
+static bool wish(const struct choose *s, const struct graph_node *node, cupel_layout wanted,
+                 cupel_layout *layouts) {
     const struct compile *c = s->c;
-    const int block = c->backend->channel_block;
-    bool any = false, blocked_already = false;
+    bool any = false, there_already = false;
     for (uint32_t i = 0; i < node->n_inputs + node->n_outputs; i++) {
         const bool input = i < node->n_inputs;
         const cupel_desc *desc =
             input ? compile_desc(c, node->inputs[i]) : &node->outputs[i - node->n_inputs];
-        const uint32_t mask = input ? node->op->image_inputs : node->op->image_outputs;
         layouts[i] = CUPEL_LAYOUT_PLAIN;
-        if (!is_image(node, desc, mask, input ? i : i - node->n_inputs) || !blockable(desc, block))
+        if (!is_image(c, node, i) || !takes_layout(desc, wanted))
             continue;
-        layouts[i] = blocked_layout(block);
+        layouts[i] = wanted;
         any = true;
-        blocked_already = blocked_already || (input && desc->layout == layouts[i]);
+        there_already = there_already || (input && desc->layout == wanted);
     }
-    const bool convolution = node->op == &op_conv2d || node->op == &op_conv2d_backward_data ||
-                             node->op == &op_conv2d_backward_weights;
-    return any && (convolution || blocked_already);
+    return any && (is_convolution(node) || there_already);
 }
 
 /* Appends the node with these layouts (NULL: all plain); *done stays false where no kernel takes
@@ -261,7 +161,7 @@ static cupel_status place(struct choose *s, const struct graph_node *node,
     *made = trial;
     *id = (uint32_t)(c->list.count - 1);
     *done = true;
-    return set_plan(s, plan);
+    return set_plan(s, plan, s->current);
 }
 
 /* Whether the plan has a kernel for the node with these layouts (NULL: all plain). */
@@ -281,8 +181,42 @@ static bool is_recorded(const struct choose *s, const struct graph_node *node,
     return plan_lookup(c->options->plan, plan_key(c->name, node, &view)) != NULL;
 }
 
-static cupel_status choose_node(struct choose *s, const struct graph_node *node, bool *done,
-                                uint32_t *id) {
+/* The layout of the first operand that is an image and not plain. */
+static cupel_layout followed(const struct choose *s, const struct graph_node *node) {
+    for (uint32_t i = 0; i < node->n_inputs; i++)
+        if (is_image(s->c, node, i) &&
+            compile_desc(s->c, node->inputs[i])->layout != CUPEL_LAYOUT_PLAIN)
+            return compile_desc(s->c, node->inputs[i])->layout;
+    return CUPEL_LAYOUT_PLAIN;
+}
+
+/* Of a convolution: what the plan has for it or for one like it, or else its region's. */
+static cupel_layout convolution_layout(const struct choose *s, const struct graph_node *node) {
+    const cupel_plan *const plan = s->c->options->plan;
+    cupel_layout layouts[KERNEL_MAX_OPERANDS];
+    for (cupel_layout l = CUPEL_LAYOUT_NHWC; plan != NULL && l < CUPEL_LAYOUT_PACKED; l++)
+        if (wish(s, node, l, layouts) && is_recorded(s, node, layouts))
+            return l;
+    const struct plan_choice *const like = plan == NULL ? NULL : plan_like(plan, node);
+    return like != NULL      ? like->layout
+           : s->current >= 0 ? s->layouts[s->current]
+                             : device_layout(s->c);
+}
+
+static cupel_layout wanted_layout(const struct choose *s, const struct graph_node *node) {
+    return is_convolution(node) ? convolution_layout(s, node) : followed(s, node);
+}
+
+bool choose_is_recorded(const struct choose *s, const struct graph_node *node) {
+    cupel_layout layouts[KERNEL_MAX_OPERANDS];
+    if (s->c->options->plan == NULL || node->n_inputs + node->n_outputs > KERNEL_MAX_OPERANDS)
+        return false;
+    return is_recorded(s, node, NULL) ||
+           (wish(s, node, wanted_layout(s, node), layouts) && is_recorded(s, node, layouts));
+}
+
+cupel_status choose_node(struct choose *s, const struct graph_node *node, bool *done,
+                         uint32_t *id) {
     cupel_layout layouts[KERNEL_MAX_OPERANDS];
     *done = false;
     if (node->n_inputs + node->n_outputs > KERNEL_MAX_OPERANDS)
@@ -290,174 +224,239 @@ static cupel_status choose_node(struct choose *s, const struct graph_node *node,
                           "%s (%s) has %u operands and %u results, the most is %d together",
                           node->name, node->op->name, node->n_inputs, node->n_outputs,
                           (int)KERNEL_MAX_OPERANDS);
-    bool blocked = !s->c->reference && wish(s, node, layouts);
-    if (blocked && s->c->options->plan) /* a plan that chose a plain kernel is kept to */
-        blocked = is_recorded(s, node, layouts) || !is_recorded(s, node, NULL);
-    if (blocked)
+    bool other = !s->c->reference && wish(s, node, wanted_layout(s, node), layouts);
+    if (other && s->c->options->plan) /* a plan that chose a plain kernel is kept to */
+        other = is_recorded(s, node, layouts) || !is_recorded(s, node, NULL);
+    if (other)
         CUPEL_TRY(place(s, node, layouts, false, done, id));
     if (!*done)
         CUPEL_TRY(place(s, node, NULL, true, done, id));
     return CUPEL_STATUS_OK;
 }
 
-/* The parts of a fused node, each on its own. */
-static cupel_status split(struct choose *s, const struct graph_node *fused, uint32_t old_id) {
-    struct compile *c = s->c;
-    const struct attrs_fused *attrs = fused->attrs;
-    struct edge made[FUSED_MAX_PARTS];
-    cupel_desc *descs = arena_alloc(&c->arena, FUSED_MAX_PARTS, sizeof(*descs));
-    cupel_op_view view;
-    CUPEL_TRY(node_view(c, fused, &view));
-    if (!descs)
-        return cupel_fail_memory(c->error, "splitting a fused node", sizeof(cupel_desc));
-    CUPEL_TRY(fused_part_descs(&view, descs));
-    for (int64_t p = 0; p < attrs->n_parts; p++) {
-        const struct fused_part *part = &attrs->parts[p];
-        struct edge inputs[FUSED_MAX_PART_INPUTS];
-        for (int i = 0; i < part->n_inputs; i++)
-            inputs[i] =
-                part->inputs[i] >= 0 ? fused->inputs[part->inputs[i]] : made[~part->inputs[i]];
-        descs[p].layout = CUPEL_LAYOUT_PLAIN;
-        const struct graph_node node = {.op = part->op,
-                                        .attrs = part->attrs,
-                                        .n_inputs = (uint32_t)part->n_inputs,
-                                        .n_outputs = 1,
-                                        .inputs = inputs,
-                                        .outputs = &descs[p],
-                                        .name = fused->name};
-        bool done;
-        uint32_t id = 0;
-        CUPEL_TRY(choose_node(s, &node, &done, &id));
-        if (!done)
-            return cupel_fail(c->error, CUPEL_STATUS_UNSUPPORTED, "%s: no kernel for op %s",
-                              fused->name, part->op->name);
-        made[p] = (struct edge){id, 0};
-    }
-    for (int64_t k = 0; k < attrs->n_outputs; k++)
-        rewrite_map(&s->rewrite, (struct edge){old_id, (uint32_t)k}, made[attrs->outputs[k]]);
-    return CUPEL_STATUS_OK;
+/* --- visiting --- */
+
+/* Views have no kernel: they are their operand's bytes (reference mode copies them). */
+static bool has_no_kernel(const struct choose *s, const struct graph_node *node) {
+    return node_is_leaf(node) || ((node->op->flags & CUPEL_OP_VIEW) && !s->c->reference);
 }
 
-/* The updates of a sweep, each on its own. */
-static cupel_status split_sweep(struct choose *s, const struct graph_node *sweep, uint32_t old_id) {
-    const struct attrs_sweep *attrs = sweep->attrs;
-    for (int p = 0; p < (int)attrs->n_parts; p++) {
-        const struct sweep_part *part = &attrs->parts[p];
-        const struct graph_node node = {.op = attrs->op,
-                                        .attrs = part->attrs,
-                                        .n_inputs = (uint32_t)part->n_inputs,
-                                        .n_outputs = (uint32_t)part->n_outputs,
-                                        .inputs = sweep->inputs + part->first_input,
-                                        .outputs = sweep->outputs + part->first_output,
-                                        .name = part->name};
-        bool done;
-        uint32_t id = 0;
-        CUPEL_TRY(choose_node(s, &node, &done, &id));
-        if (!done)
-            return cupel_fail(s->c->error, CUPEL_STATUS_UNSUPPORTED, "%s: no kernel for op %s",
-                              part->name, attrs->op->name);
-        for (int k = 0; k < part->n_outputs; k++)
-            rewrite_map(&s->rewrite, (struct edge){old_id, (uint32_t)(part->first_output + k)},
-                        (struct edge){id, (uint32_t)k});
-    }
-    return CUPEL_STATUS_OK;
+static cupel_status keep(struct choose *s, uint32_t old_id) {
+    struct compile *c = s->c;
+    const struct graph_node *old = &s->rewrite.old.nodes[old_id];
+    const bool view = !node_is_leaf(old);
+    uint32_t id;
+    struct edge source = {0, 0};
+    if (view)
+        CUPEL_TRY(
+            convert(s, rewrite_edge(&s->rewrite, old->inputs[0]), CUPEL_LAYOUT_PLAIN, &source));
+    CUPEL_TRY(rewrite_keep(&s->rewrite, old_id, &id));
+    if (view)
+        c->list.nodes[id].inputs[0] = source;
+    return set_plan(s, NULL, -1);
 }
 
-/* The product, then the update. */
-static cupel_status split_product_update(struct choose *s, const struct graph_node *both,
-                                         uint32_t old_id) {
-    struct compile *c = s->c;
-    const struct attrs_product_update *attrs = both->attrs;
-    cupel_op_view whole, view;
-    CUPEL_TRY(node_view(c, both, &whole));
-    cupel_desc *gradient = arena_alloc(&c->arena, 1, sizeof(*gradient));
-    if (!gradient)
-        return cupel_fail_memory(c->error, "splitting an update", sizeof(*gradient));
-    CUPEL_TRY(product_update_product(&whole, gradient, &view));
-    struct edge inputs[SWEEP_MAX_PART_INPUTS];
-    const struct graph_node product = {.op = view.op,
-                                       .attrs = view.attrs,
-                                       .n_inputs = (uint32_t)view.n_inputs,
-                                       .n_outputs = 1,
-                                       .inputs = both->inputs,
-                                       .outputs = gradient,
-                                       .name = attrs->product_name};
-    const uint32_t n_inputs = both->n_inputs - product.n_inputs + 1;
-    const struct graph_node update = {.op = attrs->update,
-                                      .attrs = attrs->update_attrs,
-                                      .n_inputs = n_inputs,
-                                      .n_outputs = both->n_outputs,
-                                      .inputs = inputs,
-                                      .outputs = both->outputs,
-                                      .name = both->name};
-    bool done;
+/* The whole node; *done stays false where no kernel takes it. */
+static cupel_status take_whole(struct choose *s, const struct graph_node *node, uint32_t old_id,
+                               bool *done) {
     uint32_t id = 0;
-    CUPEL_TRY(choose_node(s, &product, &done, &id));
-    if (!done)
-        return cupel_fail(c->error, CUPEL_STATUS_UNSUPPORTED, "%s: no kernel for op %s",
-                          product.name, product.op->name);
-    for (uint32_t i = 0; i < n_inputs; i++)
-        inputs[i] = i == (uint32_t)attrs->gradient
-                        ? (struct edge){id, 0}
-                        : both->inputs[product_update_operand(attrs, (int)i)];
-    CUPEL_TRY(choose_node(s, &update, &done, &id));
-    if (!done)
-        return cupel_fail(c->error, CUPEL_STATUS_UNSUPPORTED, "%s: no kernel for op %s",
-                          update.name, update.op->name);
-    for (uint32_t k = 0; k < both->n_outputs; k++)
+    CUPEL_TRY(choose_node(s, node, done, &id));
+    for (uint32_t k = 0; *done && k < node->n_outputs; k++)
         rewrite_map(&s->rewrite, (struct edge){old_id, k}, (struct edge){id, k});
     return CUPEL_STATUS_OK;
+}
+
+/* The whole and the parts are timed one after the other; what is slower is taken back. */
+static cupel_status take_faster(struct choose *s, const struct graph_node *node, uint32_t old_id) {
+    /* The whole needs less memory, so parts have to be worth it. */
+    static const double margin = 0.95, gain = 20e-6;
+    struct compile *c = s->c;
+    const struct mark mark = choose_mark(s);
+    const enum effort before = c->effort;
+    bool done;
+    c->effort = EFFORT_TIMED;
+    cupel_status status = take_whole(s, node, old_id, &done);
+    const double whole = done ? choose_cost(s, mark) : INFINITY;
+    if (status == CUPEL_STATUS_OK) {
+        choose_rewind(s, mark);
+        status = split_node(s, node, old_id);
+    }
+    if (status == CUPEL_STATUS_OK && choose_cost(s, mark) > fmin(margin * whole, whole - gain)) {
+        choose_rewind(s, mark);
+        status = take_whole(s, node, old_id, &done);
+    }
+    c->effort = before;
+    return status;
 }
 
 static cupel_status visit(struct choose *s, uint32_t old_id) {
     struct compile *c = s->c;
     const struct graph_node *old = &s->rewrite.old.nodes[old_id];
-    /* Views have no kernel: they are their operand's bytes (reference mode copies them). */
-    const bool view = (old->op->flags & CUPEL_OP_VIEW) && !c->reference;
-    if (node_is_leaf(old) || view) {
-        uint32_t id;
-        struct edge source = {0, 0};
-        if (view)
-            CUPEL_TRY(
-                convert(s, rewrite_edge(&s->rewrite, old->inputs[0]), CUPEL_LAYOUT_PLAIN, &source));
-        CUPEL_TRY(rewrite_keep(&s->rewrite, old_id, &id));
-        if (view)
-            c->list.nodes[id].inputs[0] = source;
-        return set_plan(s, NULL);
-    }
+    s->current = s->region != NULL ? s->region[old_id] : -1;
+    if (has_no_kernel(s, old))
+        return keep(s, old_id);
     struct graph_node node = *old;
     node.inputs = arena_alloc(&c->arena, old->n_inputs + 1, sizeof(*node.inputs));
     if (!node.inputs)
         return cupel_fail_memory(c->error, "choosing kernels", old->n_inputs);
     for (uint32_t i = 0; i < old->n_inputs; i++)
         node.inputs[i] = rewrite_edge(&s->rewrite, old->inputs[i]);
+    if (split_exists(&node) && split_is_recorded(s, &node))
+        return split_node(s, &node, old_id);
+    if (split_exists(&node) && c->effort != EFFORT_FIRST && !choose_is_recorded(s, &node))
+        return take_faster(s, &node, old_id);
     bool done;
-    uint32_t id = 0;
-    CUPEL_TRY(choose_node(s, &node, &done, &id));
-    if (!done && old->op == &op_fused)
-        return split(s, &node, old_id);
-    if (!done && old->op == &op_sweep)
-        return split_sweep(s, &node, old_id);
-    if (!done && old->op == &op_product_update)
-        return split_product_update(s, &node, old_id);
+    CUPEL_TRY(take_whole(s, &node, old_id, &done));
+    if (!done && split_exists(&node))
+        return split_node(s, &node, old_id);
     if (!done)
         return cupel_fail(c->error, CUPEL_STATUS_UNSUPPORTED,
                           "%s: device %s has no kernel for op %s%s", old->name, c->backend->name,
                           old->op->name,
                           c->options->plan ? " that the plan's recorded choice allows" : "");
-    for (uint32_t k = 0; k < old->n_outputs; k++)
-        rewrite_map(&s->rewrite, (struct edge){old_id, k}, (struct edge){id, k});
     return CUPEL_STATUS_OK;
 }
 
+/* --- the layouts of regions, by measured time --- */
+
+/* For how many seconds a node of the old list can still be of interest to a region that has not
+ * lost yet; 0: it need not be timed. */
+static double seconds_left(const struct choose *s, uint32_t old_id, const double *cost,
+                           const double *best) {
+    const struct graph_node *node = &s->rewrite.old.nodes[old_id];
+    const int32_t own = s->region[old_id];
+    double most = own >= 0 ? best[own] - cost[own] : 0;
+    for (uint32_t i = 0; own < 0 && i < node->n_inputs; i++) { /* a region may pay for a reorder */
+        const int32_t owner = s->owner[rewrite_edge(&s->rewrite, node->inputs[i]).node];
+        if (owner >= 0 && best[owner] - cost[owner] > most)
+            most = best[owner] - cost[owner];
+    }
+    return most > 0 ? most : 0;
+}
+
+static void add_costs(const struct choose *s, size_t from, double *cost) {
+    for (size_t i = from; i < s->c->n_plans; i++)
+        if (s->owner[i] >= 0 && s->c->plans[i] != NULL)
+            cost[s->owner[i]] += s->c->plans[i]->cost;
+}
+
+static cupel_status try_nodes(struct choose *s, double *cost, const double *best) {
+    struct compile *c = s->c;
+    cupel_status status = CUPEL_STATUS_OK;
+    size_t from = 0;
+    for (uint32_t i = 0; i < s->rewrite.old.count && status == CUPEL_STATUS_OK; i++) {
+        c->limit = seconds_left(s, i, cost, best);
+        c->effort = c->limit > 0 ? EFFORT_TIMED : EFFORT_FIRST;
+        status = visit(s, i);
+        add_costs(s, from, cost);
+        from = c->n_plans;
+    }
+    c->effort = EFFORT_TIMED;
+    c->limit = INFINITY;
+    s->current = -1;
+    for (size_t i = 0; i < c->n_roots && status == CUPEL_STATUS_OK; i++) {
+        struct edge plain;
+        status =
+            convert(s, rewrite_edge(&s->rewrite, c->roots[i].edge), CUPEL_LAYOUT_PLAIN, &plain);
+    }
+    add_costs(s, from, cost);
+    return status;
+}
+
+/* Chooses for the whole list as if every region had one layout, adds up what each region would
+ * take, and leaves the list as it was. */
+static cupel_status try_layout(struct compile *c, const int32_t *region, cupel_layout *layouts,
+                               double *cost, const double *best) {
+    struct choose s = {.c = c, .region = region, .layouts = layouts};
+    const struct arena kept = c->arena;
+    c->arena = (struct arena){0};
+    cupel_status status = rewrite_begin(&s.rewrite, c);
+    if (status == CUPEL_STATUS_OK) {
+        status = try_nodes(&s, cost, best);
+        choose_rewind(&s, (struct mark){0, 0});
+        cupel_free(c->plans);
+        c->plans = NULL;
+        cupel_free(c->list.nodes);
+        c->list = s.rewrite.old;
+    }
+    cupel_free(s.made);
+    cupel_free(s.owner);
+    arena_release(&c->arena);
+    c->arena = kept;
+    return status;
+}
+
+/* Regions of which the plan has a convolution, or one like it, follow the plan. */
+static void find_planned(struct choose *s, bool *planned) {
+    const struct compile *c = s->c;
+    for (uint32_t i = 0; i < c->list.count; i++) {
+        const struct graph_node *node = compile_node(c, i);
+        if (is_convolution(node) && c->options->plan != NULL &&
+            plan_like(c->options->plan, node) != NULL)
+            planned[s->region[i]] = true;
+    }
+}
+
+static cupel_status choose_layouts(struct choose *s) {
+    static const double margin = 0.98; /* another layout has to be worth it */
+    struct compile *c = s->c;
+    uint32_t n;
+    int32_t *region;
+    CUPEL_TRY(find_regions(c, &region, &n));
+    cupel_layout *const trial = arena_alloc(&c->arena, n + 1, sizeof *trial);
+    double *const cost = arena_alloc(&c->arena, n + 1, sizeof *cost);
+    double *const best = arena_alloc(&c->arena, n + 1, sizeof *best);
+    bool *const planned = arena_alloc(&c->arena, n + 1, sizeof *planned);
+    s->region = region;
+    s->layouts = arena_alloc(&c->arena, n + 1, sizeof *s->layouts);
+    if (!trial || !cost || !best || !planned || !s->layouts)
+        return cupel_fail_memory(c->error, "choosing layouts", n);
+    find_planned(s, planned);
+    uint32_t open = 0;
+    for (uint32_t r = 0; r < n; r++) {
+        s->layouts[r] = device_layout(c);
+        best[r] = planned[r] ? 0 : INFINITY;
+        open += !planned[r];
+    }
+    for (int k = 0; open > 0 && k < LAYOUTS; k++) { /* the device's first: most others give up */
+        const cupel_layout layout = (cupel_layout)(((int)device_layout(c) + LAYOUTS - k) % LAYOUTS);
+        for (uint32_t r = 0; r < n; r++) {
+            trial[r] = layout;
+            cost[r] = 0;
+        }
+        CUPEL_TRY(try_layout(c, region, trial, cost, best));
+        for (uint32_t r = 0; r < n; r++)
+            if (cost[r] < margin * best[r]) {
+                best[r] = cost[r];
+                s->layouts[r] = layout;
+            }
+    }
+    return CUPEL_STATUS_OK;
+}
+
+/* --- the pass --- */
+
 static cupel_status plain_roots(struct choose *s) {
+    s->current = -1;
     for (size_t i = 0; i < s->c->n_roots; i++)
         CUPEL_TRY(convert(s, s->c->roots[i].edge, CUPEL_LAYOUT_PLAIN, &s->c->roots[i].edge));
     return CUPEL_STATUS_OK;
 }
 
+static cupel_status record(const struct choose *s) {
+    for (uint32_t i = 0; i < s->c->list.count; i++)
+        if (i < s->c->n_plans && s->c->plans[i] != NULL)
+            CUPEL_TRY(record_kernel(s->c, compile_node(s->c, i), s->c->plans[i]));
+    return CUPEL_STATUS_OK;
+}
+
 cupel_status pass_choose(struct compile *c) {
     struct choose s = {.c = c};
+    const bool by_time = c->measured != NULL && !c->reference;
+    if (by_time)
+        CUPEL_TRY(choose_layouts(&s));
+    c->effort = by_time ? EFFORT_COMPETE : EFFORT_FIRST;
+    c->limit = INFINITY;
     CUPEL_TRY(rewrite_begin(&s.rewrite, c));
     cupel_status status = CUPEL_STATUS_OK;
     for (uint32_t i = 0; i < s.rewrite.old.count && status == CUPEL_STATUS_OK; i++)
@@ -465,6 +464,9 @@ cupel_status pass_choose(struct compile *c) {
     status = rewrite_end(&s.rewrite, status);
     if (status == CUPEL_STATUS_OK)
         status = plain_roots(&s);
+    if (status == CUPEL_STATUS_OK)
+        status = record(&s);
     cupel_free(s.made);
+    cupel_free(s.owner);
     return status;
 }

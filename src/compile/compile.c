@@ -7,6 +7,7 @@
 
 #include "base/hash.h"
 #include "base/memory.h"
+#include "compile/plan_internal.h"
 #include "compile/program_internal.h"
 #include "op/op_internal.h"
 
@@ -175,10 +176,9 @@ static cupel_status check_options(const cupel_compile_options *options, struct c
                           cupel_type_name(options->real));
     if (options->threads < 0)
         return cupel_fail(error, CUPEL_STATUS_INVALID_ARGUMENT, "%d threads", options->threads);
-    if (options->method != CUPEL_PLAN_ESTIMATE)
-        return cupel_fail(error, CUPEL_STATUS_UNSUPPORTED,
-                          "programs are not planned by measured time yet: compile with "
-                          "CUPEL_PLAN_ESTIMATE");
+    if (options->method != CUPEL_PLAN_ESTIMATE && options->method != CUPEL_PLAN_MEASURE)
+        return cupel_fail(error, CUPEL_STATUS_INVALID_ARGUMENT, "%d is no method of planning",
+                          (int)options->method);
     return CUPEL_STATUS_OK;
 }
 
@@ -195,7 +195,14 @@ cupel_status cupel_program_compile(cupel_program **out, cupel_graph *graph,
                         .reference = options->reference,
                         .threads = options->threads > 0 ? options->threads : 1,
                         .error = &error};
+    struct measured own = {0}; /* times, where no plan keeps them */
+    struct measure_room room = {.backend = context->backend, .threads = c.threads};
     cupel_status status;
+    if (options->method == CUPEL_PLAN_MEASURE) {
+        c.measured = options->plan != NULL ? &options->plan->measured : &own;
+        c.measure = measure_on_device;
+        c.measure_user = &room;
+    }
     c.real = options->real == CUPEL_TYPE_REAL ? CUPEL_TYPE_F32 : options->real;
     c.wide = c.real == CUPEL_TYPE_BF16 ? CUPEL_TYPE_F32 : c.real;
     CUPEL_TRY_DONE(check_options(options, &error));
@@ -206,6 +213,8 @@ cupel_status cupel_program_compile(cupel_program **out, cupel_graph *graph,
         goto done;
     }
     status = run_passes(&c, graph, &program->draft);
+    measured_release(&own);
+    measure_room_release(&room);
     /* Now that nothing is wrong with the graph: a refused one leaves the parameters open. */
     if (status == CUPEL_STATUS_OK && graph->parameters) {
         status = cupel_parameters_seal(graph->parameters);

@@ -8,6 +8,7 @@
 
 #include "backend/backend.h"
 #include "base/arena.h"
+#include "compile/measure.h"
 #include "graph/context_internal.h"
 #include "graph/graph_internal.h"
 
@@ -15,6 +16,13 @@
 struct root {
     const char *name;
     struct edge edge;
+};
+
+/* How much is done to find a node's kernel, where no plan says which. */
+enum effort {
+    EFFORT_FIRST = 0, /* the first that accepts */
+    EFFORT_COMPETE,   /* where several accept, the fastest */
+    EFFORT_TIMED      /* the fastest, and a lone one is timed too */
 };
 
 struct compile {
@@ -35,6 +43,13 @@ struct compile {
     struct kernel_plan **plans;
     size_t n_plans;
     bool *prologue; /* parallel to list once packs are in place */
+    /* Plans by measured time: what was measured so far (NULL: by estimate), and the clock, which
+     * tests replace. */
+    struct measured *measured;
+    measure_function measure;
+    void *measure_user;
+    enum effort effort;
+    double limit; /* seconds, beyond which a node's time does not matter; with EFFORT_TIMED */
     struct cupel_error *error;
 };
 
@@ -55,6 +70,10 @@ cupel_status count_uses(struct compile *c, const uint32_t *first, uint32_t **out
 cupel_status number_edges(struct compile *c, uint32_t **out);
 /* The view of a node for infer, flops and kernels, in the arena. */
 cupel_status node_view(struct compile *c, const struct graph_node *node, cupel_op_view *out);
+
+/* 1 + the operand whose memory output k may take by the op's row, 0: none; nodes of several parts
+ * ask those. */
+uint32_t op_in_place(const cupel_op *op, const void *attrs, uint32_t n_inputs, uint32_t k);
 
 /* Floating-point operations of one run of the op: its row's figure, or one per output element; and
  * the bytes of its operands and results. */
@@ -101,11 +120,14 @@ cupel_status pass_plan_memory(struct compile *c, struct program_draft *draft);
 cupel_status pass_steps(struct compile *c, struct program_draft *draft);
 
 /* --- choices of kernels --- */
-/* The first kernel of the backend's list that accepts and plans the node; NULL in *out if none
- * does. reference_too: whether the reference kernel counts. A choice recorded in the plan is
- * taken. */
+/* The kernel that the plan has for the node, or else one of those that accept it, by c->effort;
+ * NULL in *out if none does. reference_too: whether the reference kernel counts, which never
+ * competes. The plan's cost is its measured time, where it was measured. */
 cupel_status choose_kernel(struct compile *c, const struct graph_node *node, bool reference_too,
                            struct kernel_plan **out);
+/* Records the choices that were made for a node that is kept. */
+cupel_status record_kernel(struct compile *c, const struct graph_node *node,
+                           const struct kernel_plan *plan);
 void drop_kernel_plan(struct kernel_plan *plan);
 
 /* What the last passes leave: the device's view and what the program needs beside it. All of it

@@ -8,6 +8,9 @@
 
 #include "base/hash.h"
 #include "base/memory.h"
+#include "op/op_fused.h"
+#include "op/op_product_update.h"
+#include "op/op_sweep.h"
 
 cupel_status cupel_plan_create(cupel_plan **out, cupel_context *context, int threads) {
     *out = NULL;
@@ -38,6 +41,7 @@ void cupel_plan_destroy(cupel_plan *plan) {
         return;
     plan_clear(plan);
     cupel_free(plan->choices);
+    measured_release(&plan->measured);
     cupel_free(plan);
 }
 
@@ -53,9 +57,16 @@ static uint64_t desc_hash(uint64_t hash, const cupel_desc *desc) {
     return hash;
 }
 
+/* Attributes hold addresses where they name other ops, and may in ops from outside. */
+static bool has_lasting_attrs(const cupel_op *op) {
+    return op->run == NULL && op != &op_fused && op != &op_sweep && op != &op_product_update;
+}
+
 uint64_t plan_key(const char *program, const struct graph_node *node, const cupel_op_view *view) {
     uint64_t hash = hash_combine(hash_string(program), hash_string(node->name));
     hash = hash_combine(hash, hash_string(node->op->name));
+    if (has_lasting_attrs(node->op))
+        hash = hash_combine(hash, hash_bytes(node->attrs, node->op->attr_size));
     for (int i = 0; i < view->n_inputs; i++)
         hash = desc_hash(hash, &view->inputs[i]);
     for (int i = 0; i < view->n_outputs; i++)
@@ -63,20 +74,40 @@ uint64_t plan_key(const char *program, const struct graph_node *node, const cupe
     return hash;
 }
 
-const char *plan_lookup(const cupel_plan *plan, uint64_t key) {
+const struct plan_choice *plan_lookup(const cupel_plan *plan, uint64_t key) {
     for (size_t i = 0; i < plan->count; i++)
         if (plan->choices[i].key == key)
-            return plan->choices[i].kernel;
+            return &plan->choices[i];
     return NULL;
 }
 
-cupel_status plan_record(cupel_plan *plan, uint64_t key, const char *program, const char *node,
-                         const char *op, const struct kernel *kernel, struct cupel_error *error) {
+const struct plan_choice *plan_like(const cupel_plan *plan, const struct graph_node *node) {
+    for (size_t i = 0; i < plan->count; i++)
+        if (strcmp(plan->choices[i].node, node->name) == 0 &&
+            strcmp(plan->choices[i].op, node->op->name) == 0)
+            return &plan->choices[i];
+    return NULL;
+}
+
+static cupel_layout layout_of(const cupel_op_view *view) {
+    for (int i = 0; i < view->n_inputs + view->n_outputs; i++) {
+        const cupel_layout layout =
+            i < view->n_inputs ? view->inputs[i].layout : view->outputs[i - view->n_inputs].layout;
+        if (layout != CUPEL_LAYOUT_PLAIN && layout != CUPEL_LAYOUT_PACKED)
+            return layout;
+    }
+    return CUPEL_LAYOUT_PLAIN;
+}
+
+cupel_status plan_record(cupel_plan *plan, uint64_t key, const char *program,
+                         const cupel_op_view *view, const struct kernel *kernel,
+                         struct cupel_error *error) {
     struct plan_choice choice = {.key = key,
                                  .program = cupel_strdup(program),
-                                 .node = cupel_strdup(node),
-                                 .op = cupel_strdup(op),
+                                 .node = cupel_strdup(view->name),
+                                 .op = cupel_strdup(view->op->name),
                                  .kernel = cupel_strdup(kernel->name),
+                                 .layout = layout_of(view),
                                  .revision = kernel->revision,
                                  .variable_bits = kernel->flags & KERNEL_VARIABLE_BITS};
     if (!choice.program || !choice.node || !choice.op || !choice.kernel ||

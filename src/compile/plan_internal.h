@@ -8,8 +8,9 @@
 #include "cupel/plan.h"
 
 struct plan_choice {
-    uint64_t key; /* of (program, node, op, shapes, layouts) */
+    uint64_t key; /* of (program, node, op, attributes, shapes, layouts) */
     char *program, *node, *op, *kernel;
+    cupel_layout layout; /* of the first operand or result that is not plain */
     uint32_t revision;
     bool variable_bits; /* the kernel's bits may change with the number of threads */
 };
@@ -20,14 +21,18 @@ struct cupel_plan {
     struct plan_choice *choices;
     size_t count;
     size_t capacity;
+    struct measured measured; /* by all programs compiled with it */
     struct cupel_error error;
 };
 
 uint64_t plan_key(const char *program, const struct graph_node *node, const cupel_op_view *view);
-/* The recorded kernel's name or NULL. */
-const char *plan_lookup(const cupel_plan *plan, uint64_t key);
-cupel_status plan_record(cupel_plan *plan, uint64_t key, const char *program, const char *node,
-                         const char *op, const struct kernel *kernel, struct cupel_error *error);
+/* NULL: nothing is recorded. */
+const struct plan_choice *plan_lookup(const cupel_plan *plan, uint64_t key);
+/* What a node of the same name and op was given, for other shapes or in another program. */
+const struct plan_choice *plan_like(const cupel_plan *plan, const struct graph_node *node);
+cupel_status plan_record(cupel_plan *plan, uint64_t key, const char *program,
+                         const cupel_op_view *view, const struct kernel *kernel,
+                         struct cupel_error *error);
 void plan_clear(cupel_plan *plan);
 
 #endif

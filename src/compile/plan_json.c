@@ -13,7 +13,7 @@
 #include "base/memory.h"
 #include "compile/plan_internal.h"
 
-static const char format_name[] = "cupel-plan-1";
+static const char format_name[] = "cupel-plan-2";
 
 /* --- writing --- */
 
@@ -37,6 +37,7 @@ static bool append_choice(struct json_text *text, const struct plan_choice *choi
     return append_field(text, "    {\"program\": ", choice->program) &&
            append_field(text, ", \"node\": ", choice->node) &&
            append_field(text, ", \"op\": ", choice->op) && append_field(text, ", \"key\": ", key) &&
+           append_field(text, ", \"layout\": ", cupel_layout_name(choice->layout)) &&
            append_field(text, ", \"kernel\": ", choice->kernel) &&
            json_append(text, ", \"revision\": ") && json_append_i64(text, choice->revision) &&
            json_append(text, last ? "}\n" : "},\n");
@@ -88,7 +89,7 @@ struct reading {
     struct json_text key, value;
     char *fields[4]; /* format, device, instruction_set, kernel_library; NULL: missing */
     int64_t threads;
-    bool has_key; /* the choice at hand */
+    bool has_key, has_layout; /* the choice at hand */
     struct plan_choice *choices;
     size_t count, capacity;
 };
@@ -133,6 +134,17 @@ static cupel_status read_key(struct reading *reading, uint64_t *out) {
     return CUPEL_STATUS_OK;
 }
 
+static cupel_status read_layout(struct reading *reading, cupel_layout *out) {
+    CUPEL_TRY(json_string(&reading->json, &reading->value));
+    const char *const text = reading->value.bytes == NULL ? "" : reading->value.bytes;
+    for (*out = CUPEL_LAYOUT_PLAIN; *out < CUPEL_LAYOUT_PACKED; (*out)++)
+        if (strcmp(text, cupel_layout_name(*out)) == 0) {
+            reading->has_layout = true;
+            return CUPEL_STATUS_OK;
+        }
+    return json_fail(&reading->json, "there is no layout \"%.40s\"", text);
+}
+
 static cupel_status read_choice_field(struct reading *reading, struct plan_choice *choice) {
     const char *const name = reading->key.bytes;
     if (strcmp(name, "program") == 0)
@@ -145,6 +157,8 @@ static cupel_status read_choice_field(struct reading *reading, struct plan_choic
         return read_text(reading, &choice->kernel);
     if (strcmp(name, "key") == 0)
         return read_key(reading, &choice->key);
+    if (strcmp(name, "layout") == 0)
+        return read_layout(reading, &choice->layout);
     if (strcmp(name, "revision") != 0)
         return json_fail(&reading->json, "a choice has no field \"%.40s\"", name);
     int64_t revision;
@@ -161,7 +175,7 @@ static cupel_status read_choice(struct reading *reading) {
         return cupel_fail_memory(&reading->plan->error, "the plan", reading->count);
     struct plan_choice *const choice = &reading->choices[reading->count++];
     *choice = (struct plan_choice){0};
-    reading->has_key = false;
+    reading->has_key = reading->has_layout = false;
     bool more;
     CUPEL_TRY(json_expect(&reading->json, '{'));
     for (;;) {
@@ -172,8 +186,9 @@ static cupel_status read_choice(struct reading *reading) {
         CUPEL_TRY(read_choice_field(reading, choice));
     }
     if (choice->program == NULL || choice->node == NULL || choice->op == NULL ||
-        choice->kernel == NULL || !reading->has_key)
-        return json_fail(&reading->json, "a choice needs program, node, op, key and kernel");
+        choice->kernel == NULL || !reading->has_key || !reading->has_layout)
+        return json_fail(&reading->json,
+                         "a choice needs program, node, op, key, layout and kernel");
     return CUPEL_STATUS_OK;
 }
 

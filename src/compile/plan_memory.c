@@ -11,8 +11,6 @@
 #include "compile/compile_internal.h"
 #include "op/op_fused.h"
 #include "op/op_internal.h"
-#include "op/op_product_update.h"
-#include "op/op_sweep.h"
 
 #define NO_BUFFER UINT32_MAX
 
@@ -112,16 +110,6 @@ static void place_leaves(struct memory *m) {
     }
 }
 
-/* 1 + the operand whose memory output k may take by the op's row; nodes of several parts ask
- * those. */
-static uint32_t in_place_of(const struct graph_node *node, uint32_t k) {
-    if (node->op == &op_sweep)
-        return (uint32_t)sweep_in_place(node->attrs, (int)k);
-    if (node->op == &op_product_update)
-        return (uint32_t)product_update_in_place(node->attrs, (int)node->n_inputs, (int)k);
-    return node->op->in_place[k];
-}
-
 /* Whether output k of the node may share memory with its operand i: the op's row says so, or the op
  * is one of ours that works element by element. */
 static bool may_share(const struct memory *m, const struct graph_node *node, uint32_t k,
@@ -131,7 +119,8 @@ static bool may_share(const struct memory *m, const struct graph_node *node, uin
     const bool elementwise = (node->op->flags & CUPEL_OP_ELEMENTWISE) && !node->op->run;
     if (!cupel_desc_equal(out, compile_desc(c, node->inputs[i])))
         return false;
-    if (in_place_of(node, k) != i + 1 && !(elementwise && node->n_outputs == 1))
+    if (op_in_place(node->op, node->attrs, node->n_inputs, k) != i + 1 &&
+        !(elementwise && node->n_outputs == 1))
         return false;
     /* Another operand in the same memory would be read after it was written over, but where it is
      * read at the very place that is written. */

@@ -7,6 +7,8 @@
 #include "base/memory.h"
 #include "compile/compile_internal.h"
 #include "op/op_internal.h"
+#include "op/op_product_update.h"
+#include "op/op_sweep.h"
 
 bool node_is_leaf(const struct graph_node *node) {
     return node->op == &op_input || node->op == &op_constant || node->op == &op_variable;
@@ -78,6 +80,14 @@ size_t op_view_bytes(const cupel_op_view *view) {
     for (int k = 0; k < view->n_outputs; k++)
         bytes += cupel_desc_bytes(&view->outputs[k]);
     return bytes;
+}
+
+uint32_t op_in_place(const cupel_op *op, const void *attrs, uint32_t n_inputs, uint32_t k) {
+    if (op == &op_sweep)
+        return (uint32_t)sweep_in_place(attrs, (int)k);
+    if (op == &op_product_update)
+        return (uint32_t)product_update_in_place(attrs, (int)n_inputs, (int)k);
+    return op->in_place[k];
 }
 
 cupel_status rewrite_begin(struct rewrite *rewrite, struct compile *c) {

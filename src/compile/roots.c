@@ -43,6 +43,7 @@ static cupel_status copy(struct compile *c, size_t root) {
                           c->roots[root].name);
     c->plans[id] = plan;
     c->n_plans = id + 1;
+    CUPEL_TRY(record_kernel(c, compile_node(c, id), plan));
     c->roots[root].edge = (struct edge){id, 0};
     return CUPEL_STATUS_OK;
 }

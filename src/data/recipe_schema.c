@@ -23,7 +23,8 @@ static const cupel_recipe_key keys[] = {
     {.key = "precision", .type = CUPEL_RECIPE_CHOICE, .initial = "fp32", .choices = "fp32|bf16",
      .help = "of the arithmetic; weights, statistics and losses are always kept in fp32"},
     {.key = "plan", .type = CUPEL_RECIPE_CHOICE, .initial = "estimate",
-     .choices = "estimate", .help = "how kernels are chosen"},
+     .choices = "estimate|measure",
+     .help = "how kernels are chosen where no plan says it: by rule, or by time on this machine"},
 
     {.key = "model.name", .type = CUPEL_RECIPE_CHOICE, .initial = "conv-vae",
      .choices = "conv-vae|mlp-vae", .help = "the network"},

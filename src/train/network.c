@@ -90,7 +90,8 @@ static cupel_status read_all(struct network *out, cupel_recipe *recipe, struct c
     out->threads = whole == 0 ? parallel_processors() : (int)whole;
     CUPEL_TRY(cupel_recipe_get_string(recipe, "precision", &text));
     out->real = strcmp(text, "bf16") == 0 ? CUPEL_TYPE_BF16 : CUPEL_TYPE_F32;
-    out->method = CUPEL_PLAN_ESTIMATE; /* all that the recipe's `plan` may say */
+    CUPEL_TRY(cupel_recipe_get_string(recipe, "plan", &text));
+    out->method = strcmp(text, "measure") == 0 ? CUPEL_PLAN_MEASURE : CUPEL_PLAN_ESTIMATE;
     CUPEL_TRY(cupel_recipe_get_int(recipe, "score.samples", &out->samples));
     CUPEL_TRY(cupel_recipe_get_float(recipe, "score.threshold_quantile", &out->quantile));
     CUPEL_TRY(read_training(recipe, out));

@@ -12,9 +12,14 @@
 #include "data/recipe_internal.h"
 
 static bool may_change(const char *key) {
-    static const char *const keys[] = {"name",         "threads",
-                                       "workers",      "train.checkpoint_minutes",
-                                       "train.epochs", "train.checkpoint_steps"};
+    /* The plan itself is in plan.json, whatever it was made by. */
+    static const char *const keys[] = {"name",
+                                       "threads",
+                                       "workers",
+                                       "plan",
+                                       "train.epochs",
+                                       "train.checkpoint_minutes",
+                                       "train.checkpoint_steps"};
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
         if (strcmp(keys[i], key) == 0)
             return true;

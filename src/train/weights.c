@@ -14,7 +14,8 @@
 const char weights_format[] = "cupel-1";
 
 cupel_status weights_recipe_text(cupel_recipe *recipe, char **out, struct cupel_error *error) {
-    static const char *const neutral[][2] = {{"name", "run"}, {"threads", "0"}, {"workers", "1"}};
+    static const char *const neutral[][2] = {
+        {"name", "run"}, {"threads", "0"}, {"workers", "1"}, {"plan", "estimate"}};
     *out = NULL;
     const char *text;
     cupel_status status = cupel_recipe_text(recipe, &text);

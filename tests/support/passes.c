@@ -50,6 +50,9 @@ cupel_status passes_try_begin(struct passes *p) {
                             .wide = real == CUPEL_TYPE_BF16 ? CUPEL_TYPE_F32 : real,
                             .reference = p->options.reference,
                             .threads = 1,
+                            .measured = p->measured,
+                            .measure = p->measure,
+                            .measure_user = p->measure_user,
                             .error = &p->error};
     return pass_validate(&p->c, p->graph);
 }

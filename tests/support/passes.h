@@ -26,6 +26,10 @@ struct passes {
     cupel_graph *graph;
     cupel_output outputs[PASSES_OUTPUTS];
     cupel_compile_options options;
+    /* For plans by measured time: set before passes_begin(), all three. */
+    struct measured *measured;
+    measure_function measure;
+    void *measure_user;
     struct cupel_error error;
     struct compile c;
     struct program_draft draft;

@@ -1,0 +1,223 @@
+/*
+ * The kernel of one node: the one that the plan has for it, the first of the list that accepts, or
+ * the fastest. What was measured once is not measured again. Test: tests/test_pass_choose.c,
+ * tests/test_measure.c
+ */
+#include <math.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "compile/compile_internal.h"
+#include "compile/plan_internal.h"
+#include "op/op_internal.h"
+
+void drop_kernel_plan(struct kernel_plan *plan) {
+    if (!plan)
+        return;
+    if (plan->kernel && plan->kernel->drop)
+        plan->kernel->drop(plan);
+    cupel_free(plan);
+}
+
+static void trace(struct compile *c, const struct graph_node *node, const struct kernel *kernel,
+                  const char *text) {
+    if (log_traces("dispatch"))
+        log_line(&c->context->log, "trace", "dispatch: %s %s (%s): %s: %s", c->name, node->name,
+                 node->op->name, kernel->name, text);
+}
+
+/* What is asked of the kernels of one node. */
+struct asking {
+    struct compile *c;
+    const struct graph_node *node;
+    struct kernel_request request;
+    const struct kernel *const *list;
+};
+
+/* Prepares one kernel; OK with *out NULL when it declines. */
+static cupel_status try_kernel(const struct asking *a, const struct kernel *kernel,
+                               struct kernel_plan **out) {
+    struct compile *const c = a->c;
+    *out = NULL;
+    const char *why = "declined";
+    if (kernel->accept && !kernel->accept(&a->request, &why)) {
+        trace(c, a->node, kernel, why);
+        return CUPEL_STATUS_OK;
+    }
+    struct kernel_plan *plan = cupel_alloc(1, sizeof(*plan));
+    if (!plan)
+        return cupel_fail_memory(c->error, "a kernel's plan", sizeof(*plan));
+    plan->kernel = kernel;
+    plan->threads = a->request.threads;
+    struct cupel_error error = {0};
+    const cupel_status status =
+        kernel->plan ? kernel->plan(plan, &a->request, &error) : CUPEL_STATUS_OK;
+    if (status == CUPEL_STATUS_OK) {
+        trace(c, a->node, kernel, "accepted");
+        *out = plan;
+        return CUPEL_STATUS_OK;
+    }
+    cupel_free(plan);
+    trace(c, a->node, kernel, error.text[0] ? error.text : cupel_status_text(status));
+    if (status == CUPEL_STATUS_UNSUPPORTED)
+        return CUPEL_STATUS_OK;
+    return cupel_fail(c->error, status, "%s (%s): kernel %s: %s", a->node->name, a->node->op->name,
+                      kernel->name, error.text[0] ? error.text : cupel_status_text(status));
+}
+
+/* The first that accepts among those of a name (NULL: of any). */
+static cupel_status first_kernel(const struct asking *a, const char *name, bool reference_too,
+                                 struct kernel_plan **out) {
+    *out = NULL;
+    for (const struct kernel *const *at = a->list; at && *at && !*out; at++) {
+        if (((*at)->flags & KERNEL_REFERENCE) && !reference_too)
+            continue;
+        if (name == NULL || strcmp(name, (*at)->name) == 0)
+            CUPEL_TRY(try_kernel(a, *at, out));
+    }
+    return CUPEL_STATUS_OK;
+}
+
+/* --- competing --- */
+
+enum { MOST_CANDIDATES = 16 };
+/* The list's order is a preference: a later kernel has to be faster by so much. */
+static const double margin = 0.98;
+
+struct candidate {
+    const struct kernel *kernel;
+    struct kernel_plan *plan; /* NULL: was measured before, and not prepared */
+    double seconds;           /* below 0: not measured yet */
+};
+
+static void drop_candidates(struct candidate *candidates, int n) {
+    for (int i = 0; i < n; i++)
+        drop_kernel_plan(candidates[i].plan);
+}
+
+static cupel_status gather(const struct asking *a, struct candidate *candidates, int *n) {
+    *n = 0;
+    for (const struct kernel *const *at = a->list; at && *at && *n < MOST_CANDIDATES; at++) {
+        struct candidate *const one = &candidates[*n];
+        *one = (struct candidate){.kernel = *at, .seconds = -1};
+        if ((*at)->flags & KERNEL_REFERENCE)
+            continue;
+        if (!measured_find(a->c->measured, measured_key(*at, &a->request), &one->seconds))
+            CUPEL_TRY(try_kernel(a, *at, &one->plan));
+        *n += one->plan != NULL || (one->seconds >= 0 && one->seconds < INFINITY);
+    }
+    return CUPEL_STATUS_OK;
+}
+
+static cupel_status time_candidate(const struct asking *a, struct candidate *one, double rival) {
+    struct compile *const c = a->c;
+    struct cupel_error error = {0};
+    cupel_status status =
+        c->measure(c->measure_user, one->plan, &a->request.view, rival, &one->seconds, &error);
+    if (status == CUPEL_STATUS_OUT_OF_MEMORY)
+        return cupel_fail(c->error, status, "%s", error.text);
+    if (status != CUPEL_STATUS_OK) /* one that cannot run is not chosen */
+        one->seconds = INFINITY;
+    c->measured->runs++;
+    if (log_traces("dispatch"))
+        log_line(&c->context->log, "trace", "dispatch: %s %s (%s): %s: %lld ns", c->name,
+                 a->node->name, a->node->op->name, one->kernel->name,
+                 (long long)(one->seconds < 1e6 ? 1e9 * one->seconds : -1));
+    return measured_add(c->measured, measured_key(one->kernel, &a->request), one->seconds)
+               ? CUPEL_STATUS_OK
+               : cupel_fail_memory(c->error, "times of kernels", c->measured->count);
+}
+
+/* Times those that were not, and finds the fastest. */
+static cupel_status compete(const struct asking *a, struct candidate *candidates, int n,
+                            int *fastest) {
+    const double limit = a->c->effort == EFFORT_TIMED ? a->c->limit : INFINITY;
+    double best = INFINITY;
+    for (int i = 0; i < n; i++) {
+        if (candidates[i].seconds < 0)
+            CUPEL_TRY(time_candidate(a, &candidates[i], best < limit ? best : limit));
+        best = candidates[i].seconds < best ? candidates[i].seconds : best;
+    }
+    *fastest = 0;
+    while (*fastest < n - 1 && candidates[*fastest].seconds * margin > best)
+        ++*fastest;
+    return CUPEL_STATUS_OK;
+}
+
+/* Reference kernels are not worth a clock; they must lose against anything. */
+static double reference_seconds(const cupel_op_view *view) {
+    return 1e-8 * op_view_flops(view) + 1e-9 * (double)op_view_bytes(view);
+}
+
+static cupel_status fastest_kernel(const struct asking *a, bool reference_too,
+                                   struct kernel_plan **out) {
+    struct candidate candidates[MOST_CANDIDATES];
+    int n = 0, fastest = 0;
+    cupel_status status = gather(a, candidates, &n);
+    if (status == CUPEL_STATUS_OK && (n > 1 || (n == 1 && a->c->effort == EFFORT_TIMED)))
+        status = compete(a, candidates, n, &fastest);
+    if (status == CUPEL_STATUS_OK && n > 0 && candidates[fastest].plan == NULL)
+        status = try_kernel(a, candidates[fastest].kernel, &candidates[fastest].plan);
+    if (status == CUPEL_STATUS_OK && n > 0) {
+        *out = candidates[fastest].plan;
+        (*out)->cost = candidates[fastest].seconds > 0 ? candidates[fastest].seconds : 0;
+        candidates[fastest].plan = NULL;
+    }
+    drop_candidates(candidates, n);
+    if (status != CUPEL_STATUS_OK || n > 0 || !reference_too)
+        return status;
+    CUPEL_TRY(first_kernel(a, NULL, true, out));
+    if (*out)
+        (*out)->cost = reference_seconds(&a->request.view);
+    return CUPEL_STATUS_OK;
+}
+
+/* --- */
+
+/* A second thread is woken only for steps that are worth it: handing out work and waiting for its
+ * end takes tens of microseconds where idle threads sleep. */
+static int threads_for(const cupel_op_view *view, int most) {
+    enum { FLOPS_WORTH = 8000000, BYTES_WORTH = 4 << 20 };
+    if (view->op->run) /* who knows what an op from outside costs */
+        return most;
+    return op_view_flops(view) < FLOPS_WORTH && op_view_bytes(view) < BYTES_WORTH ? 1 : most;
+}
+
+static const struct kernel *const *kernels_of(struct compile *c, const cupel_op *op) {
+    /* An op from outside has the wrapper of the reference list. */
+    return op->run || c->reference ? ref_kernels(c->backend, op->name)
+                                   : c->backend->kernels(c->backend, op->name);
+}
+
+cupel_status choose_kernel(struct compile *c, const struct graph_node *node, bool reference_too,
+                           struct kernel_plan **out) {
+    struct asking a = {.c = c, .node = node, .list = kernels_of(c, node->op)};
+    const cupel_plan *const plan = c->reference ? NULL : c->options->plan;
+    *out = NULL;
+    CUPEL_TRY(node_view(c, node, &a.request.view));
+    a.request.threads = threads_for(&a.request.view, c->threads);
+    if (plan != NULL) {
+        const struct plan_choice *const own =
+            plan_lookup(plan, plan_key(c->name, node, &a.request.view));
+        const struct plan_choice *const choice = own != NULL ? own : plan_like(plan, node);
+        if (choice != NULL)
+            CUPEL_TRY(first_kernel(&a, choice->kernel, reference_too, out));
+        if (*out != NULL || own != NULL)
+            return CUPEL_STATUS_OK;
+    }
+    if (c->effort == EFFORT_FIRST || c->reference || node->op->run != NULL)
+        return first_kernel(&a, NULL, reference_too, out);
+    return fastest_kernel(&a, reference_too, out);
+}
+
+cupel_status record_kernel(struct compile *c, const struct graph_node *node,
+                           const struct kernel_plan *plan) {
+    if (c->options->plan == NULL || c->reference)
+        return CUPEL_STATUS_OK;
+    cupel_op_view view;
+    CUPEL_TRY(node_view(c, node, &view));
+    const uint64_t key = plan_key(c->name, node, &view);
+    if (plan_lookup(c->options->plan, key) != NULL)
+        return CUPEL_STATUS_OK;
+    return plan_record(c->options->plan, key, c->name, &view, plan->kernel, c->error);
+}

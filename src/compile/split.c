@@ -1,0 +1,152 @@
+/*
+ * Nodes of several parts (a fused chain, a sweep, an update with its product) fall into their parts
+ * where no kernel takes the whole, or where the parts are faster. Test: tests/test_pass_choose.c
+ */
+#include <string.h>
+
+#include "compile/choose_internal.h"
+#include "compile/plan_internal.h"
+#include "op/op_fused.h"
+#include "op/op_product_update.h"
+#include "op/op_sweep.h"
+
+/* The parts of a fused node, each on its own. */
+static cupel_status split_fused(struct choose *s, const struct graph_node *fused, uint32_t old_id) {
+    struct compile *c = s->c;
+    const struct attrs_fused *attrs = fused->attrs;
+    struct edge made[FUSED_MAX_PARTS];
+    cupel_desc *descs = arena_alloc(&c->arena, FUSED_MAX_PARTS, sizeof(*descs));
+    cupel_op_view view;
+    CUPEL_TRY(node_view(c, fused, &view));
+    if (!descs)
+        return cupel_fail_memory(c->error, "splitting a fused node", sizeof(cupel_desc));
+    CUPEL_TRY(fused_part_descs(&view, descs));
+    for (int64_t p = 0; p < attrs->n_parts; p++) {
+        const struct fused_part *part = &attrs->parts[p];
+        struct edge inputs[FUSED_MAX_PART_INPUTS];
+        for (int i = 0; i < part->n_inputs; i++)
+            inputs[i] =
+                part->inputs[i] >= 0 ? fused->inputs[part->inputs[i]] : made[~part->inputs[i]];
+        descs[p].layout = CUPEL_LAYOUT_PLAIN;
+        const struct graph_node node = {.op = part->op,
+                                        .attrs = part->attrs,
+                                        .n_inputs = (uint32_t)part->n_inputs,
+                                        .n_outputs = 1,
+                                        .inputs = inputs,
+                                        .outputs = &descs[p],
+                                        .name = fused->name};
+        bool done;
+        uint32_t id = 0;
+        CUPEL_TRY(choose_node(s, &node, &done, &id));
+        if (!done)
+            return cupel_fail(c->error, CUPEL_STATUS_UNSUPPORTED, "%s: no kernel for op %s",
+                              fused->name, part->op->name);
+        made[p] = (struct edge){id, 0};
+    }
+    for (int64_t k = 0; k < attrs->n_outputs; k++)
+        rewrite_map(&s->rewrite, (struct edge){old_id, (uint32_t)k}, made[attrs->outputs[k]]);
+    return CUPEL_STATUS_OK;
+}
+
+/* The updates of a sweep, each on its own. */
+static cupel_status split_sweep(struct choose *s, const struct graph_node *sweep, uint32_t old_id) {
+    const struct attrs_sweep *attrs = sweep->attrs;
+    for (int p = 0; p < (int)attrs->n_parts; p++) {
+        const struct sweep_part *part = &attrs->parts[p];
+        const struct graph_node node = {.op = attrs->op,
+                                        .attrs = part->attrs,
+                                        .n_inputs = (uint32_t)part->n_inputs,
+                                        .n_outputs = (uint32_t)part->n_outputs,
+                                        .inputs = sweep->inputs + part->first_input,
+                                        .outputs = sweep->outputs + part->first_output,
+                                        .name = part->name};
+        bool done;
+        uint32_t id = 0;
+        CUPEL_TRY(choose_node(s, &node, &done, &id));
+        if (!done)
+            return cupel_fail(s->c->error, CUPEL_STATUS_UNSUPPORTED, "%s: no kernel for op %s",
+                              part->name, attrs->op->name);
+        for (int k = 0; k < part->n_outputs; k++)
+            rewrite_map(&s->rewrite, (struct edge){old_id, (uint32_t)(part->first_output + k)},
+                        (struct edge){id, (uint32_t)k});
+    }
+    return CUPEL_STATUS_OK;
+}
+
+/* The product, then the update. */
+static cupel_status split_product_update(struct choose *s, const struct graph_node *both,
+                                         uint32_t old_id) {
+    struct compile *c = s->c;
+    const struct attrs_product_update *attrs = both->attrs;
+    cupel_op_view whole, view;
+    CUPEL_TRY(node_view(c, both, &whole));
+    cupel_desc *gradient = arena_alloc(&c->arena, 1, sizeof(*gradient));
+    if (!gradient)
+        return cupel_fail_memory(c->error, "splitting an update", sizeof(*gradient));
+    CUPEL_TRY(product_update_product(&whole, gradient, &view));
+    struct edge inputs[SWEEP_MAX_PART_INPUTS];
+    const struct graph_node product = {.op = view.op,
+                                       .attrs = view.attrs,
+                                       .n_inputs = (uint32_t)view.n_inputs,
+                                       .n_outputs = 1,
+                                       .inputs = both->inputs,
+                                       .outputs = gradient,
+                                       .name = attrs->product_name};
+    const uint32_t n_inputs = both->n_inputs - product.n_inputs + 1;
+    const struct graph_node update = {.op = attrs->update,
+                                      .attrs = attrs->update_attrs,
+                                      .n_inputs = n_inputs,
+                                      .n_outputs = both->n_outputs,
+                                      .inputs = inputs,
+                                      .outputs = both->outputs,
+                                      .name = both->name};
+    bool done;
+    uint32_t id = 0;
+    CUPEL_TRY(choose_node(s, &product, &done, &id));
+    if (!done)
+        return cupel_fail(c->error, CUPEL_STATUS_UNSUPPORTED, "%s: no kernel for op %s",
+                          product.name, product.op->name);
+    for (uint32_t i = 0; i < n_inputs; i++)
+        inputs[i] = i == (uint32_t)attrs->gradient
+                        ? (struct edge){id, 0}
+                        : both->inputs[product_update_operand(attrs, (int)i)];
+    CUPEL_TRY(choose_node(s, &update, &done, &id));
+    if (!done)
+        return cupel_fail(c->error, CUPEL_STATUS_UNSUPPORTED, "%s: no kernel for op %s",
+                          update.name, update.op->name);
+    for (uint32_t k = 0; k < both->n_outputs; k++)
+        rewrite_map(&s->rewrite, (struct edge){old_id, k}, (struct edge){id, k});
+    return CUPEL_STATUS_OK;
+}
+
+bool split_exists(const struct graph_node *node) {
+    return node->op == &op_fused || node->op == &op_sweep || node->op == &op_product_update;
+}
+
+cupel_status split_node(struct choose *s, const struct graph_node *node, uint32_t old_id) {
+    return node->op == &op_fused   ? split_fused(s, node, old_id)
+           : node->op == &op_sweep ? split_sweep(s, node, old_id)
+                                   : split_product_update(s, node, old_id);
+}
+
+/* Enough of the first part to find it in a plan. */
+static struct graph_node first_part(const struct graph_node *node) {
+    if (node->op == &op_fused) {
+        const struct attrs_fused *attrs = node->attrs;
+        return (struct graph_node){.op = attrs->parts[0].op, .name = node->name};
+    }
+    if (node->op == &op_sweep) {
+        const struct attrs_sweep *attrs = node->attrs;
+        return (struct graph_node){.op = attrs->op, .name = attrs->parts[0].name};
+    }
+    const struct attrs_product_update *attrs = node->attrs;
+    return (struct graph_node){.op = attrs->update, .name = node->name};
+}
+
+bool split_is_recorded(const struct choose *s, const struct graph_node *node) {
+    const cupel_plan *const plan = s->c->reference ? NULL : s->c->options->plan;
+    if (plan == NULL || choose_is_recorded(s, node))
+        return false;
+    const struct graph_node part = first_part(node);
+    return plan_like(plan, node) == NULL && plan_like(plan, &part) != NULL;
+}
