@@ -125,6 +125,26 @@ load support/cli.bash
     for key in median_ms min_ms images_per_s peak_rss_mib; do says "\"$key\": "; done
     fails_with 4 "$CUPEL" bench score mlp-vae "$BATS_TEST_TMPDIR/none-images-idx3-ubyte"
     fails_with 2 "$CUPEL" bench step mlp-vae "$BATS_TEST_TMPDIR/none-images-idx3-ubyte"
+    fails_with 2 "$CUPEL" bench score mlp-vae --profile
+    says "bench step"
+}
+
+@test "bench step --profile prints a row a node, and the share near the floor" {
+    run --separate-stderr "$CUPEL" bench step mlp-vae --batch 20 --threads 1 --steps 3 --profile
+    [ "$status" -eq 0 ]
+    says "GFLOP/s of multiply-adds"
+    says "(matmul, "
+    says "in nodes that reach 70% of their floor"
+    fails_with 4 "$CUPEL" bench step mlp-vae --batch 20 --threads 1 --steps 1 \
+        --trace "$BATS_TEST_TMPDIR/none/trace.json"
+    says "trace.json"
+}
+
+@test "one processor is one thread, however many the machine has" {
+    run taskset -c 0 "$CUPEL" inspect "$TINY"
+    [ "$status" -eq 0 ]
+    says " 1 threads"
+    taskset -c 0 "$CUPEL" bench step mlp-vae --batch 20 --threads 2 --steps 2 --quiet
 }
 
 @test "bench fails where reference kernels do the work" {

@@ -180,6 +180,46 @@ static void options_of_a_run_are_checked(void **state) {
     close_machine(&m);
 }
 
+/* Steps are timed one after the other, on any device; a prologue that does not run has no time. */
+static void steps_are_timed(void **state) {
+    (void)state;
+    static const char *const devices[] = {"reference", "cpu"};
+    for (int d = 0; d < 2; d++) {
+        check_context("%s", devices[d]);
+        struct machine m = open_machine(devices[d], CUPEL_TYPE_F32);
+        const cupel_node w =
+            cupel_parameter(m.graph, "w", CUPEL_SHAPE(4), (cupel_init){.kind = CUPEL_INIT_ONES});
+        const cupel_node x = cupel_input(m.graph, "x", CUPEL_TYPE_REAL, CUPEL_SHAPE(4));
+        const cupel_output output = {"y", cupel_mul(x, cupel_softmax(w, 0))};
+        compile(&m, false, 1, &output);
+        const size_t n = cupel_program_get_info(m.program).steps;
+        cupel_step_time times[8];
+        CHECK(n >= 2 && n <= 8);
+        for (int round = 0; round < 2; round++) {
+            const cupel_run_options options = {.times = times};
+            memset(times, 1, sizeof times);
+            CHECK_OK(cupel_program_run(m.program, m.bindings, m.workspace, &options));
+            double last = 0;
+            int idle = 0;
+            for (size_t i = 0; i < n; i++) {
+                const cupel_step_info step = cupel_program_get_step(m.program, i);
+                CHECK(step.node != NULL && step.op != NULL && step.kernel != NULL);
+                CHECK(step.bytes >= 2 * 4 * sizeof(float) && step.threads == 1);
+                if (step.prologue && round == 1) {
+                    CHECK(times[i].begin == 0 && times[i].end == 0);
+                    idle++;
+                    continue;
+                }
+                CHECK(times[i].begin >= last && times[i].end >= times[i].begin);
+                last = times[i].end;
+            }
+            CHECK_I64(idle, round);
+        }
+        CHECK(cupel_program_get_step(m.program, n).node == NULL);
+        close_machine(&m);
+    }
+}
+
 /* From inside a run: the visitor tries what is not allowed meanwhile. */
 static cupel_status meddle(void *user, const char *node, const char *op, uint32_t output,
                            const cupel_desc *desc, const void *values) {
@@ -663,6 +703,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(a_failed_compile_leaves_its_sentence),
         cmocka_unit_test(strangers_are_refused),
         cmocka_unit_test(options_of_a_run_are_checked),
+        cmocka_unit_test(steps_are_timed),
         cmocka_unit_test(two_runs_at_once_are_refused),
         cmocka_unit_test(one_workspace_serves_programs_in_turn),
         cmocka_unit_test(names_sizes_and_bounds_are_checked),

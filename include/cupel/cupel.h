@@ -15,6 +15,7 @@
 #include <cupel/job.h>
 #include <cupel/layers.h>
 #include <cupel/loader.h>
+#include <cupel/machine.h>
 #include <cupel/metrics.h>
 #include <cupel/models.h>
 #include <cupel/number.h>

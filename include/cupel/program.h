@@ -71,12 +71,19 @@ CUPEL_API const char *cupel_program_error(const cupel_program *program);
 typedef cupel_status (*cupel_visitor)(void *user, const char *node, const char *op, uint32_t output,
                                       const cupel_desc *desc, const void *values);
 
+/* When a step of a run began and ended, in seconds since the run began; both 0: it did not run. */
+typedef struct cupel_step_time {
+    double begin, end;
+} cupel_step_time;
+
 /* Right when zeroed. */
 typedef struct cupel_run_options {
     int threads;           /* 0: what the program was compiled for */
     cupel_visitor visitor; /* reference programs only */
     void *visitor_user;
     bool stop_at_non_finite; /* reference programs only: NOT_FINITE at the first, naming the node */
+    /* As many as the program has steps, filled in; NULL: nothing is timed. Not with a visitor. */
+    cupel_step_time *times;
 } cupel_run_options;
 
 /* options may be NULL. NOT_FINITE: a guard stopped the run and no variable changed. */
@@ -97,6 +104,18 @@ typedef struct cupel_program_info {
 } cupel_program_info;
 
 CUPEL_API cupel_program_info cupel_program_get_info(const cupel_program *program);
+
+/* One of a program's steps; the texts are borrowed from it. */
+typedef struct cupel_step_info {
+    const char *node, *op, *kernel;
+    double flops;  /* floating-point operations, counted as the op's formula has them */
+    size_t bytes;  /* of operands and results, each once */
+    int threads;   /* the most it uses */
+    bool prologue; /* runs only when a variable that it reads was written */
+} cupel_step_info;
+
+/* index: in the order of running, below info.steps; beyond that all is zero. */
+CUPEL_API cupel_step_info cupel_program_get_step(const cupel_program *program, size_t index);
 /* Order, kernels, layouts, reorders, memory map, FLOPs and bytes per node. */
 CUPEL_API CUPEL_CHECKED cupel_status cupel_program_print(const cupel_program *program,
                                                          FILE *stream);

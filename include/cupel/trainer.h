@@ -69,6 +69,11 @@ CUPEL_API const char *cupel_trainer_error(const cupel_trainer *trainer);
  * batch of an epoch until cupel_trainer_end_epoch(). */
 CUPEL_API CUPEL_CHECKED cupel_status cupel_trainer_step(cupel_trainer *trainer,
                                                         cupel_step_result *out);
+/* The same, and when each step of cupel_trainer_program() began and ended: `times` has as many. A
+ * smaller last batch is another program, and leaves zeros. */
+CUPEL_API CUPEL_CHECKED cupel_status cupel_trainer_step_timed(cupel_trainer *trainer,
+                                                              cupel_step_result *out,
+                                                              cupel_step_time *times);
 /* Reads the sums of the epoch, scores the held-out images, and moves on to the next epoch. */
 CUPEL_API CUPEL_CHECKED cupel_status cupel_trainer_end_epoch(cupel_trainer *trainer,
                                                              cupel_epoch_result *out);
@@ -87,6 +92,8 @@ typedef struct cupel_trainer_info {
 } cupel_trainer_info;
 
 CUPEL_API cupel_trainer_info cupel_trainer_get_info(const cupel_trainer *trainer);
+/* The training step of a full batch, to look at; borrowed. */
+CUPEL_API const cupel_program *cupel_trainer_program(const cupel_trainer *trainer);
 /* cupel_program_print() of the training step. */
 CUPEL_API CUPEL_CHECKED cupel_status cupel_trainer_print(const cupel_trainer *trainer,
                                                          FILE *stream);

@@ -1,7 +1,8 @@
 /*
  * cupel bench step: times the very step that cupel train runs, loss guard, sampling, metrics and
  * update included, with a fresh batch from the loader each time. cupel bench score: times the
- * scores of 10,000 images. Test: tests/command_line.bats
+ * scores of 10,000 images. Test: tests/command_line.bats,
+ * tests/test_bench_profile.c
  */
 #define _POSIX_C_SOURCE 200809L
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 
 #include "commands.h"
 #include "images.h"
+#include "profile.h"
 
 enum { WARM_UP = 3, BATCHES = 8, SCORED = 10000, STEPS = 20, PASSES = 3 };
 
@@ -38,6 +40,12 @@ static int bench_recipe(cupel_recipe **out, const struct arguments *arguments) {
                                   : strcmp(name, "mlp-vae") == 0 ? mlp
                                                                  : NULL;
     const bool step = strcmp(arguments->operands[0], "step") == 0 && arguments->n_operands == 2;
+    const bool step_only =
+        arguments_has(arguments, OPTION_PROFILE) || arguments_has(arguments, OPTION_TRACE);
+    if (!step && step_only) {
+        complain("--profile and --trace are for cupel bench step: leave them out");
+        return EXIT_USAGE;
+    }
     if ((!step && !scores(arguments)) || settings == NULL) {
         complain("usage: cupel bench step conv-vae|mlp-vae [options], or cupel bench score "
                  "conv-vae|mlp-vae [IDX FILE] [options]");
@@ -88,15 +96,22 @@ static int by_value(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* Runs the steps; times[steps] in seconds, sorted. */
-static int time_steps(cupel_trainer *trainer, int64_t steps, double *times) {
+/* Runs the steps; times[steps] in seconds, sorted. profile may be NULL. */
+static int time_steps(cupel_trainer *trainer, int64_t steps, double *times,
+                      struct profile *profile) {
+    double first = 0;
     for (int64_t i = -WARM_UP; i < steps; i++) {
         cupel_step_result step;
         cupel_epoch_result epoch;
+        cupel_step_time *const nodes = profile != NULL && i >= 0 ? profile_next(profile) : NULL;
         const double began = now();
-        int code = fail_with(cupel_trainer_step(trainer, &step), cupel_trainer_error(trainer));
+        first = i <= 0 ? began : first;
+        int code = fail_with(cupel_trainer_step_timed(trainer, &step, nodes),
+                             cupel_trainer_error(trainer));
         if (i >= 0)
             times[i] = now() - began;
+        if (nodes != NULL)
+            profile_add(profile, began - first);
         if (code == EXIT_FINE && step.epoch_over)
             code =
                 fail_with(cupel_trainer_end_epoch(trainer, &epoch), cupel_trainer_error(trainer));
@@ -140,8 +155,27 @@ static void report(bool json, const double *times, int64_t steps, const cupel_tr
     print_row(json, "planned_bytes", (double)program->planned_bytes, 0, false);
     print_row(json, "naive_bytes", (double)program->naive_bytes, 0, false);
     /* as the state of a run has it, whose images are whole batches too */
-    printf(json ? "\"plan_hash\": \"%016llx\"}\n" : "plan_hash      %016llx\n",
+    printf(json ? "\"plan_hash\": \"%016llx\"" : "plan_hash      %016llx\n",
            (unsigned long long)cupel_plan_hash(plan));
+}
+
+/* The figures, then the profile where it is wanted. */
+static int print_all(const struct arguments *arguments, const double *times, int64_t steps,
+                     const cupel_trainer_info *info, const cupel_plan *plan,
+                     struct profile *profile) {
+    const bool json = arguments_has(arguments, OPTION_JSON);
+    int code = EXIT_FINE;
+    report(json, times, steps, info, plan);
+    if (arguments_has(arguments, OPTION_PROFILE)) {
+        if (json)
+            printf(", ");
+        code = profile_print(profile, info->threads, json);
+    }
+    if (json)
+        printf("}\n");
+    if (code == EXIT_FINE && arguments_has(arguments, OPTION_TRACE))
+        code = profile_trace(profile, arguments->values[OPTION_TRACE]);
+    return code;
 }
 
 static int bench_step(cupel_context *context, cupel_recipe *recipe,
@@ -162,11 +196,16 @@ static int bench_step(cupel_context *context, cupel_recipe *recipe,
     if (code == EXIT_FINE)
         code = fail_with(cupel_trainer_create(&trainer, context, recipe, images, NULL, plan),
                          cupel_context_error(context));
+    const bool profiled =
+        arguments_has(arguments, OPTION_PROFILE) || arguments_has(arguments, OPTION_TRACE);
+    struct profile profile = {0};
+    if (code == EXIT_FINE && profiled)
+        code = profile_init(&profile, trainer, (size_t)steps);
     if (code == EXIT_FINE)
-        code = time_steps(trainer, steps, times);
+        code = time_steps(trainer, steps, times, profiled ? &profile : NULL);
     if (code == EXIT_FINE) {
         const cupel_trainer_info info = cupel_trainer_get_info(trainer);
-        report(arguments_has(arguments, OPTION_JSON), times, steps, &info, plan);
+        code = print_all(arguments, times, steps, &info, plan, &profile);
         if (info.step_program.reference_steps_over_1mflop > 0) {
             complain("%zu steps of more than 1 MFLOP run on slow reference kernels (cupel inspect "
                      "names them): this is no measurement of speed",
@@ -174,6 +213,7 @@ static int bench_step(cupel_context *context, cupel_recipe *recipe,
             code = EXIT_OTHER;
         }
     }
+    profile_release(&profile);
     (void)cupel_trainer_destroy(trainer);
     cupel_plan_destroy(plan);
     cupel_dataset_destroy(images);

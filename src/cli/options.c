@@ -58,6 +58,11 @@ static const struct row rows[OPTION_COUNT] = {
                         "'anomalies>N': exit with 7 when more than N images are anomalous"},
     [OPTION_STEPS] = {"steps", "N", IN(BENCH), NULL,
                       "steps (20), or passes over the scored images (3), to time"},
+    [OPTION_PROFILE] = {"profile", NULL, IN(BENCH), NULL,
+                        "each node's time, speed, share and floor: its operations at the peak of "
+                        "multiply-adds (Winograd: 2.2 times it, 1.8 for gradients) or its bytes at "
+                        "the bandwidth, both measured"},
+    [OPTION_TRACE] = {"trace", "FILE", IN(BENCH), NULL, "when each node ran, for chrome://tracing"},
     [OPTION_PRECISION] = {"precision", "TYPE", IN(BENCH), "precision",
                           "of the arithmetic: fp32 or bf16"},
     [OPTION_FROM] = {"from", "DIR|URL", IN(DATA), NULL,

@@ -286,6 +286,21 @@ cupel_program_info cupel_program_get_info(const cupel_program *program) {
     return program->info;
 }
 
+cupel_step_info cupel_program_get_step(const cupel_program *program, size_t index) {
+    if (index >= program->draft.n_steps)
+        return (cupel_step_info){0};
+    const struct exec_step *const step = &program->draft.steps[index];
+    const struct kernel *const kernel =
+        step->pack_plan ? step->pack_plan->kernel : step->plan.kernel;
+    return (cupel_step_info){.node = step->name,
+                             .op = step->view.op->name,
+                             .kernel = kernel->name,
+                             .flops = op_view_flops(&step->view),
+                             .bytes = op_view_bytes(&step->view),
+                             .threads = step->plan.threads,
+                             .prologue = step->prologue};
+}
+
 uint64_t cupel_program_hash(const cupel_program *program) {
     return program->hash;
 }

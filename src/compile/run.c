@@ -3,8 +3,10 @@
  * what was assigned. Nothing is allocated here. Workspaces are scratch memory that programs share.
  * Test: tests/test_program.c
  */
+#define _POSIX_C_SOURCE 200809L
 #include <math.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/memory.h"
 #include "compile/program_internal.h"
@@ -141,6 +143,27 @@ static cupel_status visit_step(void *user, uint32_t index) {
     return CUPEL_STATUS_OK;
 }
 
+/* --- timing every step --- */
+
+struct watch {
+    cupel_step_time *times;
+    double began, last; /* the run; the step before */
+};
+
+static double now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+static cupel_status time_step(void *user, uint32_t step) {
+    struct watch *const watch = user;
+    const double end = now() - watch->began;
+    watch->times[step] = (cupel_step_time){.begin = watch->last, .end = end};
+    watch->last = end;
+    return CUPEL_STATUS_OK;
+}
+
 /* --- the run --- */
 
 static cupel_status check_run(cupel_program *program, const cupel_bindings *bindings,
@@ -167,12 +190,17 @@ static cupel_status check_run(cupel_program *program, const cupel_bindings *bind
                           "program %s is no reference program, so it cannot be visited: compile it "
                           "with .reference = true",
                           program->name);
+    if (options->times && (options->visitor || options->stop_at_non_finite))
+        return cupel_fail(error, CUPEL_STATUS_INVALID_ARGUMENT,
+                          "program %s is either visited or timed, not both in one run",
+                          program->name);
     return CUPEL_STATUS_OK;
 }
 
 static cupel_status execute(cupel_program *program, const cupel_run_options *options) {
     struct backend *backend = program->context->backend;
     struct visit visit = {program, options};
+    struct watch watch = {0};
     const bool stale = prologue_is_stale(program);
     const int threads = options->threads ? options->threads : program->threads;
     struct exec_frame frame = {.program = &program->draft.exec,
@@ -185,6 +213,12 @@ static cupel_status execute(cupel_program *program, const cupel_run_options *opt
     if (options->visitor || options->stop_at_non_finite) {
         frame.after_step = visit_step;
         frame.after_step_user = &visit;
+    }
+    if (options->times) {
+        memset(options->times, 0, program->draft.n_steps * sizeof(*options->times));
+        watch = (struct watch){.times = options->times, .began = now()};
+        frame.after_step = time_step;
+        frame.after_step_user = &watch;
     }
     if (stale) {
         program->prologue_valid = false;

@@ -256,12 +256,14 @@ static cupel_status diverged(cupel_trainer *trainer, const cupel_batch *batch) {
                       (long long)trainer->batch + 1, found.text[0] == '\0' ? "" : ": ", found.text);
 }
 
-static cupel_status run_batch(cupel_trainer *trainer, const cupel_batch *batch, double *loss) {
-    const struct step *const step =
-        batch->count == trainer->network.batch ? &trainer->full : &trainer->tail;
+static cupel_status run_batch(cupel_trainer *trainer, const cupel_batch *batch, double *loss,
+                              cupel_step_time *times) {
+    const bool full = batch->count == trainer->network.batch;
+    const struct step *const step = full ? &trainer->full : &trainer->tail;
+    const cupel_run_options options = {.times = full ? times : NULL};
     CUPEL_TRY(write_inputs(trainer, step->bindings, batch));
     const cupel_status status =
-        cupel_program_run(step->program, step->bindings, trainer->workspace, NULL);
+        cupel_program_run(step->program, step->bindings, trainer->workspace, &options);
     if (status == CUPEL_STATUS_NOT_FINITE)
         return diverged(trainer, batch);
     if (status != CUPEL_STATUS_OK)
@@ -270,8 +272,12 @@ static cupel_status run_batch(cupel_trainer *trainer, const cupel_batch *batch, 
                   cupel_bindings_error(step->bindings));
 }
 
-cupel_status cupel_trainer_step(cupel_trainer *trainer, cupel_step_result *out) {
+cupel_status cupel_trainer_step_timed(cupel_trainer *trainer, cupel_step_result *out,
+                                      cupel_step_time *times) {
     struct cupel_error *const error = &trainer->error;
+    if (times != NULL)
+        memset(times, 0,
+               cupel_program_get_info(trainer->full.program).steps * sizeof(cupel_step_time));
     if (trainer->batch == trainer->batches)
         return cupel_fail(error, CUPEL_STATUS_BUG,
                           "the epoch is over: call cupel_trainer_end_epoch()");
@@ -287,7 +293,7 @@ cupel_status cupel_trainer_step(cupel_trainer *trainer, cupel_step_result *out) 
     if (batch == NULL || batch->epoch != trainer->epoch || batch->index != trainer->batch)
         return cupel_fail(error, CUPEL_STATUS_BUG, "the loader is at another batch");
     double loss = 0;
-    CUPEL_TRY(run_batch(trainer, batch, &loss));
+    CUPEL_TRY(run_batch(trainer, batch, &loss, times));
     *out = (cupel_step_result){.epoch = trainer->epoch,
                                .batch = trainer->batch,
                                .batches = trainer->batches,
@@ -296,6 +302,14 @@ cupel_status cupel_trainer_step(cupel_trainer *trainer, cupel_step_result *out) 
                                .loss = loss,
                                .epoch_over = ++trainer->batch == trainer->batches};
     return CUPEL_STATUS_OK;
+}
+
+cupel_status cupel_trainer_step(cupel_trainer *trainer, cupel_step_result *out) {
+    return cupel_trainer_step_timed(trainer, out, NULL);
+}
+
+const cupel_program *cupel_trainer_program(const cupel_trainer *trainer) {
+    return trainer->full.program;
 }
 
 /* --- the end of an epoch --- */

@@ -1,0 +1,28 @@
+/*
+ * Machine: what this processor can do at most, measured, so that the time of a kernel can be judged
+ * against a floor. Figures move with the clock and with what else runs: measure in the process
+ * whose times are judged.
+ */
+#ifndef CUPEL_MACHINE_H
+#define CUPEL_MACHINE_H
+
+#include <cupel/status.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct cupel_machine {
+    int threads;
+    const char *instruction_set; /* "avx512": what kernels are compiled for */
+    double flops_per_s;          /* f32 multiply-adds in registers, two operations each */
+    double bytes_per_s;          /* a[i] = b[i] + s c[i] on 96 MiB: bytes read and written */
+} cupel_machine;
+
+/* Takes a fifth of a second. threads: 1 or more. OUT_OF_MEMORY. */
+CUPEL_API CUPEL_CHECKED cupel_status cupel_machine_measure(cupel_machine *out, int threads);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

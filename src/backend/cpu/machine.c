@@ -1,0 +1,98 @@
+/*
+ * The machine's peaks: each is the best of several short rounds, as a kernel's time is the median
+ * of many. Test: tests/test_machine.c
+ */
+#define _POSIX_C_SOURCE 200809L
+#include "cupel/machine.h"
+
+#include <time.h>
+
+#include "backend/backend.h"
+#include "backend/cpu/vec_machine.h"
+#include "base/memory.h"
+#include "base/parallel.h"
+
+enum { ROUNDS = 8, CHAIN_STEPS = 200000, FLOATS = 8 << 20 /* of each of three arrays */ };
+
+static double now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+enum { MOST_THREADS = 256 };
+
+struct work {
+    const struct vec_machine_table *table;
+    float *a, *b, *c;
+    double operations[MOST_THREADS];
+    volatile float sums[MOST_THREADS];
+};
+
+static void multiply_add(void *context, int64_t begin, int64_t end, int thread) {
+    struct work *const w = context;
+    float sum;
+    (void)begin;
+    (void)end;
+    w->operations[thread] = w->table->multiply_add(CHAIN_STEPS, &sum);
+    w->sums[thread] = sum;
+}
+
+static void triad(void *context, int64_t begin, int64_t end, int thread) {
+    const struct work *const w = context;
+    (void)thread;
+    w->table->triad(w->a + begin, w->b + begin, w->c + begin, 0.5F, end - begin);
+}
+
+static void fill(void *context, int64_t begin, int64_t end, int thread) {
+    const struct work *const w = context;
+    (void)thread;
+    for (int64_t i = begin; i < end; i++) {
+        w->a[i] = 0;
+        w->b[i] = w->c[i] = 1;
+    }
+}
+
+static double best_flops(struct work *w, int threads) {
+    double best = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        double operations = 0;
+        const double began = now();
+        parallel_for(threads, threads, 1, multiply_add, w);
+        const double took = now() - began;
+        for (int i = 0; i < threads; i++)
+            operations += w->operations[i];
+        best = operations / took > best ? operations / took : best;
+    }
+    return best;
+}
+
+static double best_bytes(struct work *w, int threads) {
+    double best = 0;
+    parallel_for(threads, FLOATS, 1024, fill, w);
+    for (int round = 0; round < ROUNDS; round++) {
+        const double began = now();
+        parallel_for(threads, FLOATS, 1024, triad, w);
+        const double rate = 3.0 * FLOATS * sizeof(float) / (now() - began);
+        best = rate > best ? rate : best;
+    }
+    return best;
+}
+
+cupel_status cupel_machine_measure(cupel_machine *out, int threads) {
+    struct work work = {.table = cpu_vec_machine()};
+    threads = threads < 1 ? 1 : threads > MOST_THREADS ? MOST_THREADS : threads;
+    *out = (cupel_machine){.threads = threads, .instruction_set = cpu_instruction_set()};
+    work.a = cupel_alloc_walked(FLOATS * sizeof(float));
+    work.b = cupel_alloc_walked(FLOATS * sizeof(float));
+    work.c = cupel_alloc_walked(FLOATS * sizeof(float));
+    const bool granted = work.a != NULL && work.b != NULL && work.c != NULL;
+    if (granted) {
+        out->flops_per_s = best_flops(&work, threads);
+        out->bytes_per_s = best_bytes(&work, threads);
+    }
+    cupel_free(work.a);
+    cupel_free(work.b);
+    cupel_free(work.c);
+    return granted ? CUPEL_STATUS_OK : CUPEL_STATUS_OUT_OF_MEMORY;
+}
