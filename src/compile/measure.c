@@ -78,7 +78,7 @@ enum {
     ROUNDS = 7,                   /* the first one warms up */
     STEPS = KERNEL_MAX_PACKS + 1, /* of a round: packs, the kernel, unpacks */
     BUFFERS = KERNEL_MAX_OPERANDS + KERNEL_MAX_PACKS + 1, /* of a copy of the operands */
-    COPIES_BYTES = 64 << 20,                              /* that copies may take together */
+    COPIES_BYTES = 32 << 20,                              /* that copies may take together */
     PIECE = 1 << 20                                       /* of what memory is filled with */
 };
 static const double enough = 5e-3; /* seconds of rounds that are warm */

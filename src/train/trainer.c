@@ -35,6 +35,7 @@ struct cupel_trainer {
     cupel_parameters *parameters;
     cupel_workspace *workspace;
     cupel_plan *plan;       /* borrowed; may be NULL */
+    cupel_plan *own_plan;   /* without one: what the programs have in common where they measure */
     struct step full, tail; /* tail is empty where the batch divides the images */
     struct evaluator evaluator;
     const cupel_dataset *train, *held_out;
@@ -55,11 +56,16 @@ static cupel_status passed(cupel_trainer *trainer, cupel_status status, const ch
 
 /* --- making --- */
 
+static cupel_plan *choices(const cupel_trainer *trainer) {
+    return trainer->plan != NULL ? trainer->plan : trainer->own_plan;
+}
+
 static cupel_status compile_step(cupel_trainer *trainer, const char *name, int64_t batch,
                                  struct step *out) {
     struct cupel_error *const error = &trainer->error;
     CUPEL_TRY(network_compile_train(&out->program, trainer->parameters, trainer->context,
-                                    &trainer->network, name, batch, false, trainer->plan, error));
+                                    &trainer->network, name, batch, false, choices(trainer),
+                                    error));
     cupel_status status = cupel_bindings_create(&out->bindings, out->program);
     if (status != CUPEL_STATUS_OK)
         return cupel_fail(error, status, "%s", cupel_context_error(trainer->context));
@@ -109,6 +115,8 @@ static cupel_status build(cupel_trainer *trainer, cupel_recipe *recipe) {
         cupel_parameters_create(&trainer->parameters, context, CUPEL_TYPE_F32, network->seed);
     if (status == CUPEL_STATUS_OK)
         status = cupel_workspace_create(&trainer->workspace, context);
+    if (status == CUPEL_STATUS_OK && trainer->plan == NULL && network->method == CUPEL_PLAN_MEASURE)
+        status = cupel_plan_create(&trainer->own_plan, context, network->threads);
     if (status != CUPEL_STATUS_OK)
         return cupel_fail(error, status, "%s", cupel_context_error(context));
     CUPEL_TRY(compile_step(trainer, "train", network->batch, &trainer->full));
@@ -116,7 +124,7 @@ static cupel_status build(cupel_trainer *trainer, cupel_recipe *recipe) {
         CUPEL_TRY(
             compile_step(trainer, "train-last", trainer->images % network->batch, &trainer->tail));
     CUPEL_TRY(evaluator_init(&trainer->evaluator, trainer->parameters, context, network,
-                             trainer->workspace, trainer->plan, error));
+                             trainer->workspace, choices(trainer), error));
     trainer->scores = cupel_alloc((size_t)trainer->held_out_images + 1, sizeof *trainer->scores);
     return trainer->scores != NULL ? CUPEL_STATUS_OK
                                    : cupel_fail_memory(error, "held-out scores", 0);
@@ -162,6 +170,7 @@ cupel_status cupel_trainer_destroy(cupel_trainer *trainer) {
     release_step(&trainer->tail);
     (void)cupel_workspace_destroy(trainer->workspace);
     (void)cupel_parameters_destroy(trainer->parameters);
+    cupel_plan_destroy(trainer->own_plan);
     cupel_free(trainer->recipe_text);
     cupel_free(trainer->scores);
     cupel_free(trainer);
