@@ -319,8 +319,9 @@ static void the_fastest_of_several_kernels_is_taken(void **state) {
         passes_run(&p, "choose");
         CHECK_STRING(plan_of(&p, "exp", 0)->kernel->name, rows[i].taken);
         CHECK_STRING(plan_of(&p, "exp", 1)->kernel->name, rows[i].taken);
-        CHECK_I64(asked[SLOW], 1); /* for both, being identical */
-        CHECK_I64(asked[FAST], 1);
+        /* for both, being identical; a second time where they are close */
+        CHECK_I64(asked[SLOW], i == 2 ? 2 : 1);
+        CHECK_I64(asked[FAST], i == 2 ? 2 : 1);
         CHECK_I64(asked[TANH], 0); /* alone */
         close_clock(&p);
     }

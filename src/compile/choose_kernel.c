@@ -112,34 +112,65 @@ static cupel_status gather(const struct asking *a, struct candidate *candidates,
 static cupel_status time_candidate(const struct asking *a, struct candidate *one, double rival) {
     struct compile *const c = a->c;
     struct cupel_error error = {0};
+    double seconds = 0;
     cupel_status status =
-        c->measure(c->measure_user, one->plan, &a->request.view, rival, &one->seconds, &error);
+        c->measure(c->measure_user, one->plan, &a->request.view, rival, &seconds, &error);
     if (status == CUPEL_STATUS_OUT_OF_MEMORY)
         return cupel_fail(c->error, status, "%s", error.text);
     if (status != CUPEL_STATUS_OK) /* one that cannot run is not chosen */
-        one->seconds = INFINITY;
+        seconds = INFINITY;
+    if (one->seconds < 0 || seconds < one->seconds)
+        one->seconds = seconds;
     c->measured->runs++;
     if (log_traces("dispatch"))
         log_line(&c->context->log, "trace", "dispatch: %s %s (%s): %s: %lld ns", c->name,
                  a->node->name, a->node->op->name, one->kernel->name,
-                 (long long)(one->seconds < 1e6 ? 1e9 * one->seconds : -1));
-    return measured_add(c->measured, measured_key(one->kernel, &a->request), one->seconds)
-               ? CUPEL_STATUS_OK
-               : cupel_fail_memory(c->error, "times of kernels", c->measured->count);
+                 (long long)(seconds < 1e6 ? 1e9 * seconds : -1));
+    return CUPEL_STATUS_OK;
+}
+
+static double least_seconds(const struct candidate *candidates, int n) {
+    double least = INFINITY;
+    for (int i = 0; i < n; i++)
+        if (candidates[i].seconds >= 0 && candidates[i].seconds < least)
+            least = candidates[i].seconds;
+    return least;
+}
+
+/* Another look at those that are nearly as fast as the fastest, where there are several: each of
+ * them the same number of times, so that none has more chances of an undisturbed moment. */
+static cupel_status look_again(const struct asking *a, struct candidate *candidates, int n) {
+    static const double near = 1.15;
+    const double least = least_seconds(candidates, n);
+    bool again[MOST_CANDIDATES];
+    int close = 0;
+    for (int i = 0; i < n; i++) {
+        again[i] = candidates[i].plan != NULL && candidates[i].seconds < near * least;
+        close += again[i];
+    }
+    for (int i = 0; i < n && close > 1; i++)
+        if (again[i])
+            CUPEL_TRY(time_candidate(a, &candidates[i], INFINITY));
+    return CUPEL_STATUS_OK;
 }
 
 /* Times those that were not, and finds the fastest. */
 static cupel_status compete(const struct asking *a, struct candidate *candidates, int n,
                             int *fastest) {
-    const double limit = a->c->effort == EFFORT_TIMED ? a->c->limit : INFINITY;
-    double best = INFINITY;
-    for (int i = 0; i < n; i++) {
+    struct compile *const c = a->c;
+    const double limit = c->effort == EFFORT_TIMED ? c->limit : INFINITY;
+    for (int i = 0; i < n; i++)
         if (candidates[i].seconds < 0)
-            CUPEL_TRY(time_candidate(a, &candidates[i], best < limit ? best : limit));
-        best = candidates[i].seconds < best ? candidates[i].seconds : best;
-    }
+            CUPEL_TRY(time_candidate(a, &candidates[i], fmin(limit, least_seconds(candidates, n))));
+    CUPEL_TRY(look_again(a, candidates, n));
+    for (int i = 0; i < n; i++)
+        if (candidates[i].plan != NULL &&
+            !measured_add(c->measured, measured_key(candidates[i].kernel, &a->request),
+                          candidates[i].seconds))
+            return cupel_fail_memory(c->error, "times of kernels", c->measured->count);
+    const double least = least_seconds(candidates, n);
     *fastest = 0;
-    while (*fastest < n - 1 && candidates[*fastest].seconds * margin > best)
+    while (*fastest < n - 1 && candidates[*fastest].seconds * margin > least)
         ++*fastest;
     return CUPEL_STATUS_OK;
 }

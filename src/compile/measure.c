@@ -109,8 +109,7 @@ static cupel_status after_step(void *user, uint32_t step) {
     t->best = took < t->best ? took : t->best;
     /* A long first round says enough of a kernel that is far behind, a short one does not. */
     const bool hopeless = t->best > (warm || took > enough ? 1.4 : 2.5) * t->rival;
-    const bool close = t->best < 1.2 * t->rival && 1.2 * t->best > t->rival && t->rounds < 4;
-    t->done = hopeless || (warm && t->total >= enough && !close) || t->rounds == ROUNDS;
+    t->done = hopeless || (warm && t->total >= enough) || t->rounds == ROUNDS;
     return t->done ? CUPEL_STATUS_INTERRUPTED : CUPEL_STATUS_OK;
 }
 
