@@ -109,6 +109,49 @@ static void test_epoch_is_the_mean_of_its_steps(void **state) {
     unmake(&s);
 }
 
+/* Parameters after some steps of plain gradient descent with a warm-up. */
+static cupel_tensors *descend(const char *rate, const char *warmup, int steps) {
+    const char *const settings[] = {"train.optimizer=sgd", "train.momentum=0", rate, warmup};
+    struct setup s = make(dense_settings, NULL, false);
+    CHECK_OK(cupel_trainer_destroy(s.trainer));
+    cupel_plan_destroy(s.plan);
+    for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++)
+        CHECK_OK(cupel_recipe_set(s.recipe, settings[i], "test"));
+    CHECK_OK(cupel_plan_create(&s.plan, s.context, 1));
+    CHECK_OK(cupel_trainer_create(&s.trainer, s.context, s.recipe, s.train, s.held_out, s.plan));
+    run_steps(&s, steps);
+    cupel_tensors *const state = state_of(&s);
+    unmake(&s);
+    return state;
+}
+
+/* Whether two descents end in the same parameters. Releases both. */
+static bool end_alike(cupel_tensors *a, cupel_tensors *b) {
+    bool same = true;
+    for (size_t i = 0; i < cupel_tensors_count(a); i++) {
+        const cupel_tensor *const x = cupel_tensors_at(a, i);
+        const cupel_tensor *const y = cupel_tensors_find(b, x->name);
+        CHECK(y != NULL);
+        same &= memcmp(x->data, y->data, cupel_desc_bytes(&x->desc)) == 0;
+    }
+    cupel_tensors_destroy(a);
+    cupel_tensors_destroy(b);
+    return same;
+}
+
+/* Step k of W has k / W of the learning rate; after W steps it is whole. */
+static void test_warmup(void **state) {
+    (void)state;
+    const char *const whole = "train.learning_rate=0.0001", *const half =
+                                                                "train.learning_rate=5e-5";
+    CHECK(end_alike(descend(whole, "train.warmup_steps=2", 1),
+                    descend(half, "train.warmup_steps=0", 1)));
+    CHECK(!end_alike(descend(whole, "train.warmup_steps=2", 2),
+                     descend(half, "train.warmup_steps=0", 2)));
+    CHECK(end_alike(descend(whole, "train.warmup_steps=1", 3),
+                    descend(whole, "train.warmup_steps=0", 3)));
+}
+
 /* Five kinds of stripes are soon learnt: the held-out loss falls well below its start. */
 static void test_it_learns(void **state) {
     (void)state;
@@ -528,6 +571,7 @@ static void test_other_images_are_refused(void **state) {
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_epoch_is_the_mean_of_its_steps),
+        cmocka_unit_test(test_warmup),
         cmocka_unit_test(test_it_learns),
         cmocka_unit_test(test_order_of_calls),
         cmocka_unit_test(test_resuming_anywhere),

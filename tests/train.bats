@@ -483,3 +483,13 @@ look_at() {
 @test "a folder that cannot be written: exit code 4" {
     fails_with 4 tiny /proc/none/run
 }
+
+@test "a collapsed posterior is told, a healthy one is not" {
+    run --separate-stderr "$CUPEL" train "$TINY" --data "$RECIPES" --out "$BATS_TEST_TMPDIR/a" \
+        --set loss.kl_weight=1000000
+    [ "$status" -eq 0 ]
+    [[ "$stderr" == *"the posterior has collapsed"*"train.warmup_steps"* ]]
+    run --separate-stderr "$CUPEL" train "$TINY" --data "$RECIPES" --out "$BATS_TEST_TMPDIR/b"
+    [ "$status" -eq 0 ]
+    [[ "$stderr" != *collapsed* ]]
+}

@@ -12,6 +12,8 @@
 
 #include "commands.h"
 
+static const double COLLAPSED = 0.005; /* nats: a KL divergence that is shown as 0.00 */
+
 static volatile sig_atomic_t stop_signal;
 
 static void on_signal(int number) {
@@ -56,6 +58,9 @@ static void show_epoch(const cupel_progress *progress) {
          (long long)progress->epochs, train, epoch->has_held_out ? "; held out " : "", held_out,
          epoch->best ? ", best" : "", format_count(speed, progress->images_per_s),
          format_time(left, progress->seconds_left));
+    if (epoch->train.kl < COLLAPSED)
+        tell("the posterior has collapsed: the latents tell nothing of the image (KL 0.00). Try "
+             "train.warmup_steps, a lower learning rate or another seed");
 }
 
 static void show_step(struct display *display, const cupel_progress *progress) {

@@ -96,6 +96,8 @@ static const cupel_recipe_key keys[] = {
      .help = "images a step"},
     {.key = "train.learning_rate", .type = CUPEL_RECIPE_FLOAT, .initial = "0.001", .least = 0,
      .above = true, .most = 10, .help = "step size of the optimiser"},
+    {.key = "train.warmup_steps", .type = CUPEL_RECIPE_INT, .initial = "0", .least = 0,
+     .most = LARGEST, .help = "the learning rate grows linearly over so many first steps"},
     {.key = "train.optimizer", .type = CUPEL_RECIPE_CHOICE, .initial = "adam",
      .choices = "adam|adamw|sgd", .help = "the optimiser, with PyTorch's formulas"},
     {.key = "train.momentum", .type = CUPEL_RECIPE_FLOAT, .initial = "0.9", .least = 0, .most = 1,

@@ -76,6 +76,7 @@ static cupel_status read_training(cupel_recipe *recipe, struct network *out) {
     if (kind == CUPEL_SGD)
         CUPEL_TRY(cupel_recipe_get_float(recipe, "train.momentum", &out->optimizer.momentum));
     CUPEL_TRY(cupel_recipe_get_float(recipe, "train.learning_rate", &out->learning_rate));
+    CUPEL_TRY(cupel_recipe_get_int(recipe, "train.warmup_steps", &out->warmup_steps));
     CUPEL_TRY(cupel_recipe_get_int(recipe, "train.epochs", &out->epochs));
     return cupel_recipe_get_int(recipe, "train.batch", &out->batch);
 }

@@ -203,6 +203,13 @@ static cupel_status start_loader(cupel_trainer *trainer) {
     return status;
 }
 
+/* Step k of W warm-up steps, k from 1, has k / W of the learning rate. */
+static double learning_rate_at(const struct network *network, uint64_t step) {
+    const uint64_t warmup = (uint64_t)network->warmup_steps;
+    return step < warmup ? network->learning_rate * (double)(step + 1) / (double)warmup
+                         : network->learning_rate;
+}
+
 static cupel_status write_inputs(cupel_trainer *trainer, cupel_bindings *bindings,
                                  const cupel_batch *batch) {
     const size_t rows = (size_t)batch->count;
@@ -213,8 +220,8 @@ static cupel_status write_inputs(cupel_trainer *trainer, cupel_bindings *binding
         cupel_bindings_write(bindings, "rows", batch->positions, rows * sizeof *batch->positions));
     CUPEL_TRY_DONE(cupel_bindings_write_u64(bindings, "seed", trainer->network.seed));
     CUPEL_TRY_DONE(cupel_bindings_write_u64(bindings, "step", trainer->step));
-    CUPEL_TRY_DONE(
-        cupel_bindings_write_scalar(bindings, "learning_rate", trainer->network.learning_rate));
+    CUPEL_TRY_DONE(cupel_bindings_write_scalar(bindings, "learning_rate",
+                                               learning_rate_at(&trainer->network, trainer->step)));
     CUPEL_TRY_DONE(cupel_bindings_write_scalar(bindings, "kl_weight", trainer->network.kl_weight));
 done:
     return status == CUPEL_STATUS_OK
