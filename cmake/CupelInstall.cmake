@@ -1,4 +1,5 @@
-# Installation: headers, both libraries, the program, cupel.pc and cupelConfig.cmake.
+# Installation: headers, both libraries, the program with its manual page and completions, cupel.pc and
+# cupelConfig.cmake.
 include(CMakePackageConfigHelpers)
 set(CUPEL_CONFIG_DIR "${CMAKE_INSTALL_LIBDIR}/cmake/cupel")
 
@@ -8,6 +9,21 @@ install(TARGETS cupel_shared EXPORT cupelTargets DESTINATION "${CMAKE_INSTALL_LI
 install(FILES "${CUPEL_ARCHIVE}" DESTINATION "${CMAKE_INSTALL_LIBDIR}")
 if(TARGET cupel_program)
     install(TARGETS cupel_program DESTINATION "${CMAKE_INSTALL_BINDIR}")
+    # The program writes them out of its table of options.
+    set(CUPEL_MANUAL "${PROJECT_BINARY_DIR}/manual")
+    file(MAKE_DIRECTORY "${CUPEL_MANUAL}")
+    add_custom_command(OUTPUT "${CUPEL_MANUAL}/cupel.1" "${CUPEL_MANUAL}/cupel.bash"
+                              "${CUPEL_MANUAL}/cupel.fish"
+        COMMAND cupel_program help --man > "${CUPEL_MANUAL}/cupel.1"
+        COMMAND cupel_program help --completion bash > "${CUPEL_MANUAL}/cupel.bash"
+        COMMAND cupel_program help --completion fish > "${CUPEL_MANUAL}/cupel.fish"
+        DEPENDS cupel_program VERBATIM)
+    add_custom_target(cupel_manual ALL DEPENDS "${CUPEL_MANUAL}/cupel.1")
+    install(FILES "${CUPEL_MANUAL}/cupel.1" DESTINATION "${CMAKE_INSTALL_MANDIR}/man1")
+    install(FILES "${CUPEL_MANUAL}/cupel.bash" RENAME cupel
+            DESTINATION "${CMAKE_INSTALL_DATADIR}/bash-completion/completions")
+    install(FILES "${CUPEL_MANUAL}/cupel.fish"
+            DESTINATION "${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d")
 endif()
 install(EXPORT cupelTargets NAMESPACE cupel:: DESTINATION "${CUPEL_CONFIG_DIR}")
 configure_package_config_file("${PROJECT_SOURCE_DIR}/cmake/cupelConfig.cmake.in"

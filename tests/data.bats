@@ -91,7 +91,7 @@ setup() {
     grep -q '"defects": \[[0-9]*, [0-9]*, [0-9]*, [0-9]*\]' run/split.json
     run --separate-stderr "$CUPEL" eval run
     [ "$status" -eq 0 ]
-    says "50 of 100 test images"
+    says "split test: 50 normal images, 50 anomalies"
 }
 
 @test "synth with --png: the folders of inspection data sets" {

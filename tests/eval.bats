@@ -10,22 +10,92 @@ setup_file() {
 @test "the table has the run and the baselines, and names the positive class" {
     run --separate-stderr "$CUPEL" eval "$RUN"
     [ "$status" -eq 0 ]
-    says "positive class: anomaly, 500 of 1000 test images"
+    says "split test: 500 normal images, 500 anomalies"
+    says "positive class: anomaly, 500 of 1000 images; intervals are 95 %"
     for row in "negated ELBO" "5-NN" "PCA-16" "PCA-32" "mean intensity"; do
-        says "$row"
+        [ "$(grep -c "^$row " <<<"$output")" -eq 2 ]
     done
-    says "at the threshold"
+    for column in AUROC "average precision" "at 4.9 % anomalies" "FPR at 95 % TPR" \
+        "at the threshold" "at .3 of min to max" "at the best F1 (oracle)"; do
+        says "$column"
+    done
+    says "the network's threshold is"
 }
 
 @test "--json is JSON with the same numbers each time" {
     "$CUPEL" eval "$RUN" --json >"$BATS_TEST_TMPDIR/a"
     LC_ALL=de_DE.UTF-8 "$CUPEL" eval "$RUN" --json --data "$RECIPES" >"$BATS_TEST_TMPDIR/b"
     cmp "$BATS_TEST_TMPDIR/a" "$BATS_TEST_TMPDIR/b"
-    grep -q '"positive": "anomaly", "images": 1000, "anomalies": 500' "$BATS_TEST_TMPDIR/a"
-    grep -q '"name": "negated ELBO", "left_out": 0, "auroc": 0\.[0-9]*, "auroc_low": 0\.' "$BATS_TEST_TMPDIR/a"
+    run cat "$BATS_TEST_TMPDIR/a"
+    says '"split": "test", "positive": "anomaly", "images": 1000, "anomalies": 500'
+    says '"name": "negated ELBO", "left_out": 0, "auroc": 0.'
+    says '"at_min_max_0.3": {"rule": "0.3 of the range of the scores judged here (transductive)"'
+    says '"at_best_f1": {"rule": "largest F1 (oracle)"'
     if command -v python3 >/dev/null; then
         python3 -m json.tool <"$BATS_TEST_TMPDIR/a" >/dev/null
     fi
+}
+
+# What score writes is what eval counts: the stored threshold, and .3 of min to max, by awk.
+@test "the counts at both thresholds are those of cupel score" {
+    "$CUPEL" eval "$RUN" --json >"$BATS_TEST_TMPDIR/json"
+    "$CUPEL" score "$RUN" "$SAMPLE" | awk -F, 'NR > 1 { label[NR] = $2; score[NR] = $3; pred[NR] = $5
+        if (NR == 2 || $3 < low) low = $3; if (NR == 2 || $3 > high) high = $3 }
+        function anomaly(c) { return c == 0 || c == 2 || c == 3 || c == 4 || c == 6 }
+        END { for (i in label) { if (anomaly(label[i])) { found += pred[i]
+                    wide += score[i] > low + .3 * (high - low) } else { kept += !pred[i]
+                    narrow += score[i] <= low + .3 * (high - low) } }
+            print found, kept, wide, narrow }' >"$BATS_TEST_TMPDIR/want"
+    perl -ne '/"negated ELBO".*?"at_threshold": .*?"true_positives": (\d+).*?"true_negatives": (\d+)/
+        && print "$1 $2 "; /"negated ELBO".*?"at_min_max_0.3": .*?"true_positives": (\d+).*?"true_negatives": (\d+)/
+        && print "$1 $2\n"' "$BATS_TEST_TMPDIR/json" | cmp - "$BATS_TEST_TMPDIR/want"
+}
+
+@test "--samples adds a row, the mean over that many" {
+    run --separate-stderr "$CUPEL" eval "$RUN" --samples 3
+    [ "$status" -eq 0 ]
+    says "negated ELBO"
+    says "mean of 3"
+    run --separate-stderr "$CUPEL" eval "$RUN" --samples 1
+    case $output in *"mean of"*) false ;; esac
+}
+
+representative() { # FOLDER: a run whose protocol has representative sets
+    tiny "$1" --epochs 1 --set data.representative=50 --set anomaly.mixed_corrupted=4 \
+        --set corruption.noise=0.3
+}
+
+@test "every split has its report, and one without anomalies says why" {
+    representative "$BATS_TEST_TMPDIR/run"
+    for split in representative-1 representative-2; do
+        run --separate-stderr "$CUPEL" eval "$BATS_TEST_TMPDIR/run" --split "$split"
+        [ "$status" -eq 0 ]
+        says "split $split: 50 normal images, 4 anomalies"
+    done
+    run --separate-stderr "$CUPEL" eval "$BATS_TEST_TMPDIR/run" --split labelled --json
+    [ "$status" -eq 0 ]
+    says '"auroc": null, "auroc_reason": "there are no positive (anomalous) images"'
+    fails_with 2 "$CUPEL" eval "$BATS_TEST_TMPDIR/run" --split train
+    says "representative-1"
+}
+
+@test "--draws: mean and spread of each score, the same each time" {
+    representative "$BATS_TEST_TMPDIR/run"
+    run --separate-stderr "$CUPEL" eval "$BATS_TEST_TMPDIR/run" --draws 20
+    [ "$status" -eq 0 ]
+    says "20 draws of 50 normal images and 4 anomalies"
+    says "anomalies found"
+    [ "$(grep -c "^negated ELBO " <<<"$output")" -eq 1 ]
+    "$CUPEL" eval "$BATS_TEST_TMPDIR/run" --draws 20 --json >"$BATS_TEST_TMPDIR/a"
+    "$CUPEL" eval "$BATS_TEST_TMPDIR/run" --draws 20 --json --data "$RECIPES" | cmp - "$BATS_TEST_TMPDIR/a"
+    # of one draw, the mean is both ends of the spread
+    "$CUPEL" eval "$BATS_TEST_TMPDIR/run" --draws 1 --json |
+        perl -ne '/"auroc": ([^,]*), "auroc_low": ([^,]*), "auroc_high": ([^,]*)/ && $1 eq $2 &&
+            $2 eq $3 || exit 1'
+    fails_with 2 "$CUPEL" eval "$BATS_TEST_TMPDIR/run" --draws 2 --split labelled
+    fails_with 2 "$CUPEL" eval "$BATS_TEST_TMPDIR/run" --draws 0
+    fails_with 3 "$CUPEL" eval "$RUN" --draws 2
+    says "data.representative"
 }
 
 @test "one class only: the metrics are null with a reason" {

@@ -268,6 +268,34 @@ static cupel_status all_body(void *user) {
     return status;
 }
 
+/* By hand: scores 10 to 20 put .3 at 13; only what lies above it is called. */
+static void test_min_max(void **state) {
+    (void)state;
+    const double few[] = {13, 10, 20, 12.5, 14}, equal[] = {2, 2}, wild[] = {1, INFINITY};
+    const uint8_t is[] = {1, 0, 1, 0, 0};
+    cupel_metric metric;
+    cupel_confusion counts;
+    CHECK_OK(cupel_metric_min_max_threshold(&metric, few, 5, 0.3));
+    CHECK_F64(metric.value, 13);
+    CHECK_OK(cupel_metric_confusion(&counts, few, is, 5, metric.value));
+    CHECK_I64(counts.true_positives, 1);
+    CHECK_I64(counts.false_positives, 1);
+    CHECK_I64(counts.true_negatives, 2);
+    CHECK_I64(counts.false_negatives, 1);
+    CHECK_OK(cupel_metric_min_max_threshold(&metric, few, 1, 0.3));
+    CHECK(isnan(metric.value));
+    CHECK_STRING(metric.reason, "a single score has no range");
+    CHECK_OK(cupel_metric_min_max_threshold(&metric, few, 0, 0.3));
+    CHECK_STRING(metric.reason, "there are no scores");
+    CHECK_OK(cupel_metric_min_max_threshold(&metric, equal, 2, 0.3));
+    CHECK(isnan(metric.value));
+    CHECK_STRING(metric.reason, "all scores are equal");
+    CHECK_OK(cupel_metric_min_max_threshold(&metric, wild, 2, 0.3));
+    CHECK_STRING(metric.reason, "score 1 is not finite");
+    CHECK_STATUS(cupel_metric_min_max_threshold(&metric, few, 5, 1.5),
+                 CUPEL_STATUS_INVALID_ARGUMENT);
+}
+
 static void test_refused_memory(void **state) {
     (void)state;
     make_data(100, 50);
@@ -282,6 +310,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_parameters),
         cmocka_unit_test(test_confusion),
         cmocka_unit_test(test_quantile),
+        cmocka_unit_test(test_min_max),
         cmocka_unit_test(test_refused_memory),
     };
     return CHECK_MAIN(tests);

@@ -54,6 +54,12 @@ CUPEL_API CUPEL_CHECKED cupel_status cupel_metric_best_f1(cupel_metric *out, dou
 /* The quantile q in [0, 1], interpolated between neighbours as NumPy does by default. */
 CUPEL_API CUPEL_CHECKED cupel_status cupel_metric_quantile(cupel_metric *out, const double *values,
                                                            int64_t count, double q);
+/* The threshold that lies at `share` of the range of the scores, from the lowest (0) to the highest
+ * (1). Transductive: it depends on all images of the set, and one outlier moves it, so it is no
+ * property of a model. Undefined for fewer than two scores and for equal ones. */
+CUPEL_API CUPEL_CHECKED cupel_status cupel_metric_min_max_threshold(cupel_metric *out,
+                                                                    const double *scores,
+                                                                    int64_t count, double share);
 /* Counts at a threshold. NOT_FINITE when a score or the threshold is not a number. */
 CUPEL_API CUPEL_CHECKED cupel_status cupel_metric_confusion(cupel_confusion *out,
                                                             const double *scores,

@@ -11,6 +11,7 @@
 #include <cupel/version.h>
 
 #include "commands.h"
+#include "manual.h"
 
 /* Compute threads that spin while they wait for each other are a few per cent faster on an idle
  * machine and ten times slower on a busy one, because they use up the time of the thread they wait
@@ -53,6 +54,12 @@ static int unknown_command(const char *name) {
 static int help(const struct arguments *arguments) {
     const char *hint;
     enum command command = COMMAND_COUNT;
+    if (arguments_has(arguments, OPTION_MAN)) {
+        print_manual(stdout);
+        return EXIT_FINE;
+    }
+    if (arguments_has(arguments, OPTION_COMPLETION))
+        return print_completion(stdout, arguments->values[OPTION_COMPLETION]);
     if (arguments->n_operands == 1) {
         command = command_find(arguments->operands[0], &hint);
         if (command == COMMAND_COUNT)

@@ -47,8 +47,13 @@ static const struct row rows[OPTION_COUNT] = {
     [OPTION_DRY_RUN] = {"dry-run", NULL, IN(TRAIN), NULL, "check and compile, train nothing"},
     [OPTION_WEIGHTS] = {"weights", "WHICH", IN(SCORE) | IN(EVAL), NULL,
                         "of a run: best or last (best)"},
+    [OPTION_SPLIT] = {"split", "NAME", IN(EVAL), NULL,
+                      "test, representative-1, representative-2 or labelled (test)"},
+    [OPTION_DRAWS] = {"draws", "N", IN(EVAL), NULL,
+                      "instead: the spread over N draws of a representative set"},
     [OPTION_SAMPLES] = {"samples", "K", IN(SCORE) | IN(EVAL), NULL,
-                        "noise samples a score is the mean of"},
+                        "score: noise samples a score is the mean of|eval: also judge the mean "
+                        "over K noise samples"},
     [OPTION_TOP] = {"top", "N", IN(SCORE), NULL, "images at each end of the sheet (20)"},
     [OPTION_SHEET] = {"sheet", "FILE", IN(SCORE), NULL,
                       "a PNG of the most normal and most anomalous images"},
@@ -74,6 +79,9 @@ static const struct row rows[OPTION_COUNT] = {
     [OPTION_SIDE] = {"side", "N", IN(DATA), NULL, "synth: height and width in pixels (28)"},
     [OPTION_PNG] = {"png", NULL, IN(DATA), NULL,
                     "synth: also PNG files: train/good, test/good, test/scratch, ground_truth/..."},
+    [OPTION_MAN] = {"man", NULL, IN(HELP), NULL, "the manual page, for man"},
+    [OPTION_COMPLETION] = {"completion", "SHELL", IN(HELP), NULL,
+                           "completion of this command line, for bash or fish"},
     [OPTION_JSON] = {"json", NULL, IN(TRAIN) | IN(EVAL) | IN(BENCH), NULL,
                      "results as JSON on stdout"},
     [OPTION_QUIET] = {"quiet", NULL, IN(TRAIN) | IN(SCORE) | IN(EVAL) | IN(BENCH) | IN(DATA), NULL,
@@ -96,7 +104,8 @@ static const struct command_row commands[COMMAND_COUNT] = {
     [COMMAND_SCORE] = {"score", "RUN|FILE.safetensors PATH...",
                        "how anomalous images are (IDX files, PNG files, folders), as CSV", 2,
                        MOST_OPERANDS, " predict infer detect classify test apply "},
-    [COMMAND_EVAL] = {"eval", "RUN", "judge a run on its test images, beside plain baselines", 1, 1,
+    [COMMAND_EVAL] = {"eval", "RUN|FILE.safetensors",
+                      "judge a run on its test images, beside plain baselines", 1, 1,
                       " evaluate validate metrics benchmark-scores "},
     [COMMAND_INSPECT] = {"inspect", "RECIPE",
                          "the compiled training step: order, kernels, layouts, memory", 1, 1,
@@ -114,12 +123,49 @@ const char *option_name(enum option option) {
     return rows[option].name;
 }
 
+bool option_belongs(enum option option, enum command command) {
+    return rows[option].commands >> command & 1;
+}
+
+const char *option_argument(enum option option) {
+    return rows[option].argument;
+}
+
+const char *option_choices(enum option option) {
+    switch (option) {
+    case OPTION_WEIGHTS: return "best last";
+    case OPTION_SPLIT: return "test representative-1 representative-2 labelled";
+    case OPTION_PRECISION: return "fp32 bf16";
+    case OPTION_COMPLETION: return "bash fish";
+    default: return NULL;
+    }
+}
+
+char *option_help(enum option option, enum command command, char buffer[160]) {
+    const char *help = rows[option].help;
+    char start[16];
+    snprintf(start, sizeof start, "%s: ", commands[command].name);
+    const char *const part = strstr(help, start);
+    if (strchr(help, '|') != NULL && part != NULL)
+        help = part + strlen(start);
+    snprintf(buffer, 160, "%.*s", (int)strcspn(help, "|"), help);
+    return buffer;
+}
+
 const char *option_key(enum option option) {
     return rows[option].key;
 }
 
 const char *command_name(enum command command) {
     return commands[command].name;
+}
+
+const char *command_operands(enum command command) {
+    return commands[command].operands;
+}
+
+const char *command_help(enum command command) {
+    return commands[command].help;
 }
 
 /* --- finding --- */
@@ -339,16 +385,6 @@ static void print_program_help(FILE *stream) {
         stream);
 }
 
-/* The command's part of a help text. */
-static void print_option_help(FILE *stream, const char *help, enum command command) {
-    char start[16];
-    snprintf(start, sizeof start, "%s: ", commands[command].name);
-    const char *const part = strstr(help, start);
-    if (strchr(help, '|') != NULL && part != NULL)
-        help = part + strlen(start);
-    fprintf(stream, "%.*s", (int)strcspn(help, "|"), help);
-}
-
 void print_help(FILE *stream, enum command command) {
     if (command == COMMAND_COUNT) {
         print_program_help(stream);
@@ -362,9 +398,9 @@ void print_help(FILE *stream, enum command command) {
             continue;
         snprintf(left, sizeof left, "--%s%s%s", rows[i].name, rows[i].argument == NULL ? "" : " ",
                  rows[i].argument == NULL ? "" : rows[i].argument);
-        fprintf(stream, "  %-18s ", left);
-        print_option_help(stream, rows[i].help, command);
+        char help[160];
         const bool keyed = rows[i].key != NULL && command != COMMAND_DATA; /* has no recipe */
-        fprintf(stream, "%s%s\n", keyed ? "; recipe: " : "", keyed ? rows[i].key : "");
+        fprintf(stream, "  %-18s %s%s%s\n", left, option_help((enum option)i, command, help),
+                keyed ? "; recipe: " : "", keyed ? rows[i].key : "");
     }
 }

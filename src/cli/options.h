@@ -38,6 +38,8 @@ enum option {
     OPTION_REPLAN,
     OPTION_DRY_RUN,
     OPTION_WEIGHTS,
+    OPTION_SPLIT,
+    OPTION_DRAWS,
     OPTION_SAMPLES,
     OPTION_TOP,
     OPTION_SHEET,
@@ -52,6 +54,8 @@ enum option {
     OPTION_IMAGES,
     OPTION_SIDE,
     OPTION_PNG,
+    OPTION_MAN,
+    OPTION_COMPLETION,
     OPTION_JSON,
     OPTION_QUIET,
     OPTION_HELP,
@@ -84,9 +88,19 @@ const char *option_name(enum option option);
 /* The recipe key that the option sets; NULL: none. */
 const char *option_key(enum option option);
 
+bool option_belongs(enum option option, enum command command);
+/* "FILE"; NULL: a flag. */
+const char *option_argument(enum option option);
+/* The words between which the option chooses, "best last"; NULL: any. */
+const char *option_choices(enum option option);
+/* What it does in that command; returns buffer. */
+char *option_help(enum option option, enum command command, char buffer[160]);
+
 /* The command of that name; with a near miss the hint. COMMAND_COUNT: none. */
 enum command command_find(const char *name, const char **hint);
 const char *command_name(enum command command);
+const char *command_operands(enum command command);
+const char *command_help(enum command command);
 void print_help(FILE *stream, enum command command); /* COMMAND_COUNT: of the program */
 
 #endif

@@ -119,6 +119,9 @@ static const cupel_recipe_key keys[] = {
      .help = "neighbours of the nearest-neighbour baseline"},
     {.key = "eval.components", .type = CUPEL_RECIPE_INTS, .initial = "[16, 32]", .least = 1,
      .most = 1024, .distinct = true, .help = "components of the PCA baselines"},
+    {.key = "eval.prevalence", .type = CUPEL_RECIPE_FLOAT, .initial = "0.049", .least = 0,
+     .above = true, .most = 1, .below = true,
+     .help = "share of anomalies that average precision is also re-weighted to"},
 };
 /* clang-format on */
 enum { KEY_COUNT = sizeof keys / sizeof keys[0] };

@@ -264,6 +264,29 @@ cupel_status cupel_metric_quantile(cupel_metric *out, const double *values, int6
     return CUPEL_STATUS_OK;
 }
 
+cupel_status cupel_metric_min_max_threshold(cupel_metric *out, const double *scores, int64_t count,
+                                            double share) {
+    double low = INFINITY, high = -INFINITY;
+    if (count < 0 || !(share >= 0 && share <= 1))
+        return CUPEL_STATUS_INVALID_ARGUMENT;
+    for (int64_t i = 0; i < count; i++) {
+        if (!isfinite(scores[i])) {
+            *out = undefined("");
+            snprintf(out->reason, sizeof out->reason, "score %lld is not finite", (long long)i);
+            return CUPEL_STATUS_OK;
+        }
+        low = fmin(low, scores[i]);
+        high = fmax(high, scores[i]);
+    }
+    if (count < 2 || low == high)
+        *out = undefined(count == 0   ? "there are no scores"
+                         : count == 1 ? "a single score has no range"
+                                      : "all scores are equal");
+    else
+        *out = defined(low + share * (high - low));
+    return CUPEL_STATUS_OK;
+}
+
 cupel_status cupel_metric_confusion(cupel_confusion *out, const double *scores,
                                     const uint8_t *positive, int64_t count, double threshold) {
     *out = (cupel_confusion){0};

@@ -1,0 +1,190 @@
+/*
+ * The manual page in man(7) and completion for bash and fish. Test: tests/manual.bats
+ */
+#include "manual.h"
+
+#include <string.h>
+
+#include <cupel/recipe.h>
+#include <cupel/version.h>
+
+#include "console.h"
+#include "options.h"
+
+/* --- the manual page --- */
+
+/* Text as roff shows it: hyphens that can be copied, no accidental requests. */
+static void roff(FILE *stream, const char *text) {
+    if (text[0] == '.' || text[0] == '\'')
+        fputs("\\&", stream);
+    for (; *text != '\0'; text++) {
+        if (*text == '-')
+            fputs("\\-", stream);
+        else if (*text == '\\')
+            fputs("\\e", stream);
+        else
+            fputc(*text, stream);
+    }
+}
+
+static void manual_option(FILE *stream, enum option option, enum command command) {
+    char help[160];
+    fputs(".TP\n\\fB\\-\\-", stream);
+    roff(stream, option_name(option));
+    fputs("\\fR", stream);
+    if (option_argument(option) != NULL)
+        fprintf(stream, " \\fI%s\\fR", option_argument(option));
+    fputc('\n', stream);
+    roff(stream, option_help(option, command, help));
+    if (option_key(option) != NULL && command != COMMAND_DATA) /* which has no recipe */
+        fprintf(stream, "; recipe: \\fB%s\\fR", option_key(option));
+    fputc('\n', stream);
+}
+
+static void manual_command(FILE *stream, enum command command) {
+    fprintf(stream, ".SS cupel %s ", command_name(command));
+    roff(stream, command_operands(command));
+    fputc('\n', stream);
+    roff(stream, command_help(command));
+    fputc('\n', stream);
+    for (int option = 0; option < OPTION_COUNT; option++)
+        if (option_belongs((enum option)option, command))
+            manual_option(stream, (enum option)option, command);
+}
+
+static void manual_keys(FILE *stream) {
+    fputs(".SH RECIPE KEYS\nA recipe is a YAML file; \\fB\\-\\-set\\fR \\fIKEY=VALUE\\fR overrides "
+          "any key.\n",
+          stream);
+    for (size_t i = 0; i < cupel_recipe_key_count(); i++) {
+        const cupel_recipe_key *const key = cupel_recipe_key_at(i);
+        fprintf(stream, ".TP\n\\fB%s\\fR (", key->key);
+        roff(stream, key->initial[0] == '\0' ? "empty" : key->initial);
+        fputs(")\n", stream);
+        roff(stream, key->help);
+        if (key->choices != NULL) {
+            fputs(": ", stream);
+            roff(stream, key->choices);
+        }
+        fputc('\n', stream);
+    }
+}
+
+void print_manual(FILE *stream) {
+    fprintf(stream,
+            ".TH CUPEL 1 \"\" \"cupel %s\" \"User Commands\"\n"
+            ".SH NAME\ncupel \\- train image models and find out what they are really made of\n"
+            ".SH SYNOPSIS\n\\fBcupel\\fR \\fICOMMAND\\fR [\\fIoptions\\fR]\n"
+            ".SH DESCRIPTION\nData go to standard output, everything else to standard error. Every "
+            "file is written whole or not at all.\n"
+            ".SH COMMANDS\n",
+            cupel_version());
+    for (int command = 0; command < COMMAND_COUNT; command++)
+        manual_command(stream, (enum command)command);
+    manual_keys(stream);
+    fputs(
+        ".SH EXIT STATUS\n"
+        ".TP\n0\nfine\n.TP\n1\nfailure\n.TP\n2\nusage\n.TP\n3\nbad data\n"
+        ".TP\n4\ninput or output, a full disk\n.TP\n5\ndevice or plan\n.TP\n6\na value is not "
+        "finite\n.TP\n7\nthe rule of \\-\\-fail\\-if applies\n"
+        ".TP\n130, 143, 129\nstopped by SIGINT, SIGTERM or SIGHUP; train saves first and says how "
+        "to resume\n"
+        ".SH ENVIRONMENT\n"
+        ".TP\n\\fBCUPEL_DATA\\fR\nthe folder of the data sets, without \\-\\-data\n"
+        ".TP\n\\fBNO_COLOR\\fR\nno colours on standard error\n"
+        ".TP\n\\fBCUPEL_TRACE\\fR=dispatch\nsays which kernels were chosen, and why others were "
+        "not\n",
+        stream);
+}
+
+/* --- completion --- */
+
+static void bash_options(FILE *stream, enum command command) {
+    fprintf(stream, "    %s) words=\"", command_name(command));
+    for (int option = 0, first = 1; option < OPTION_COUNT; option++)
+        if (option_belongs((enum option)option, command)) {
+            fprintf(stream, "%s--%s", first ? "" : " ", option_name((enum option)option));
+            first = 0;
+        }
+    fputs("\" ;;\n", stream);
+}
+
+static void print_bash(FILE *stream) {
+    fputs(
+        "# Completion of cupel for bash.\n"
+        "_cupel() {\n"
+        "    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} words=\n"
+        "    COMPREPLY=()\n"
+        "    if [ \"$COMP_CWORD\" -eq 1 ] || { [ \"$COMP_CWORD\" -eq 2 ] && [ \"$before\" = help ] "
+        "&&\n        [[ $word != -* ]]; }; then\n"
+        "        COMPREPLY=($(compgen -W \"",
+        stream);
+    for (int command = 0; command < COMMAND_COUNT; command++)
+        fprintf(stream, "%s%s", command == 0 ? "" : " ", command_name((enum command)command));
+    fputs("\" -- \"$word\"))\n        return\n    fi\n    case $before in\n", stream);
+    for (int option = 0; option < OPTION_COUNT; option++)
+        if (option_choices((enum option)option) != NULL)
+            fprintf(stream,
+                    "    --%s)\n        COMPREPLY=($(compgen -W \"%s\" -- \"$word\"))\n"
+                    "        return\n        ;;\n",
+                    option_name((enum option)option), option_choices((enum option)option));
+    fputs("    esac\n    case ${COMP_WORDS[1]} in\n", stream);
+    for (int command = 0; command < COMMAND_COUNT; command++)
+        bash_options(stream, (enum command)command);
+    /* without an answer of ours, bash offers files */
+    fputs("    esac\n"
+          "    if [[ $word == -* ]]; then\n"
+          "        COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n"
+          "    fi\n"
+          "}\n"
+          "complete -o default -F _cupel cupel\n",
+          stream);
+}
+
+/* Within single quotes, as fish reads them. */
+static void fish_quoted(FILE *stream, const char *text) {
+    fputc('\'', stream);
+    for (; *text != '\0'; text++) {
+        if (*text == '\'' || *text == '\\')
+            fputc('\\', stream);
+        fputc(*text, stream);
+    }
+    fputc('\'', stream);
+}
+
+static void print_fish(FILE *stream) {
+    fputs("# Completion of cupel for fish.\n", stream);
+    for (int command = 0; command < COMMAND_COUNT; command++) {
+        const char *const name = command_name((enum command)command);
+        fprintf(stream, "complete -c cupel -n __fish_use_subcommand -f -a %s -d ", name);
+        fish_quoted(stream, command_help((enum command)command));
+        fputc('\n', stream);
+        for (int i = 0; i < OPTION_COUNT; i++) {
+            const enum option option = (enum option)i;
+            char help[160];
+            if (!option_belongs(option, (enum command)command))
+                continue;
+            fprintf(stream, "complete -c cupel -n '__fish_seen_subcommand_from %s' -l %s", name,
+                    option_name(option));
+            if (option_choices(option) != NULL)
+                fprintf(stream, " -x -a '%s'", option_choices(option));
+            else if (option_argument(option) != NULL)
+                fputs(" -r", stream);
+            fputs(" -d ", stream);
+            fish_quoted(stream, option_help(option, (enum command)command, help));
+            fputc('\n', stream);
+        }
+    }
+}
+
+int print_completion(FILE *stream, const char *shell) {
+    if (strcmp(shell, "bash") == 0) {
+        print_bash(stream);
+    } else if (strcmp(shell, "fish") == 0) {
+        print_fish(stream);
+    } else {
+        complain("--completion %s: give bash or fish", shell);
+        return EXIT_USAGE;
+    }
+    return EXIT_FINE;
+}
