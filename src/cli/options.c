@@ -133,6 +133,7 @@ const char *option_argument(enum option option) {
 
 const char *option_choices(enum option option) {
     switch (option) {
+    case OPTION_PLAN: return "estimate measure";
     case OPTION_WEIGHTS: return "best last";
     case OPTION_SPLIT: return "test representative-1 representative-2 labelled";
     case OPTION_PRECISION: return "fp32 bf16";

@@ -50,6 +50,7 @@ struct cupel_parameters {
     cupel_type real;
     uint64_t seed;
     bool sealed;
+    bool undrawn; /* set by who imports every value: sealing draws none, which takes time */
     struct arena arena;
     struct cupel_variable **list;
     size_t count;

@@ -198,26 +198,31 @@ static void initialise(const struct cupel_variable *variable, uint64_t seed, voi
     }
 }
 
+static cupel_status give_memory(cupel_parameters *parameters, struct cupel_variable *variable) {
+    struct backend *const backend = parameters->context->backend;
+    const bool undrawn = parameters->undrawn && variable->kind != VARIABLE_TRAINING_STATE;
+    void *const host = undrawn ? NULL : cupel_alloc_aligned(variable->bytes);
+    if (host != NULL || undrawn)
+        variable->memory = backend->allocate(backend, variable->bytes);
+    if (variable->memory == NULL) {
+        cupel_free(host);
+        return cupel_fail_memory(&parameters->error, variable->name, variable->bytes);
+    }
+    if (host != NULL) {
+        initialise(variable, parameters->seed, host);
+        backend->write(backend, variable->memory, host, variable->bytes);
+    }
+    cupel_free(host);
+    variable->version = 1;
+    return CUPEL_STATUS_OK;
+}
+
 cupel_status cupel_parameters_seal(cupel_parameters *parameters) {
     if (parameters->sealed)
         return CUPEL_STATUS_OK;
-    struct backend *backend = parameters->context->backend;
-    for (size_t i = 0; i < parameters->count; i++) {
-        struct cupel_variable *variable = parameters->list[i];
-        if (variable->memory)
-            continue;
-        void *host = cupel_alloc_aligned(variable->bytes);
-        void *memory = host ? backend->allocate(backend, variable->bytes) : NULL;
-        if (!memory) {
-            cupel_free(host);
-            return cupel_fail_memory(&parameters->error, variable->name, variable->bytes);
-        }
-        initialise(variable, parameters->seed, host);
-        backend->write(backend, memory, host, variable->bytes);
-        cupel_free(host);
-        variable->memory = memory;
-        variable->version = 1;
-    }
+    for (size_t i = 0; i < parameters->count; i++)
+        if (parameters->list[i]->memory == NULL)
+            CUPEL_TRY(give_memory(parameters, parameters->list[i]));
     parameters->sealed = true;
     return CUPEL_STATUS_OK;
 }

@@ -80,6 +80,7 @@ static cupel_status build(cupel_scorer *scorer, const cupel_tensors *weights, co
         status = cupel_plan_create(&scorer->plan, context, scorer->network.threads);
     if (status != CUPEL_STATUS_OK)
         return cupel_fail(error, status, "%s", cupel_context_error(context));
+    scorer->parameters->undrawn = true; /* every one is imported below, or scoring fails */
     if (options->plan_file != NULL)
         CUPEL_TRY(read_plan(scorer, options->plan_file));
     CUPEL_TRY(evaluator_init(&scorer->evaluator, scorer->parameters, context, &scorer->network,

@@ -133,7 +133,7 @@ cupel_status tensors_add_blank(cupel_tensors *tensors, const char *name, cupel_t
         return cupel_fail_memory(error, name, sizeof(*tensor));
     tensor->desc = desc;
     tensor->name = cupel_strdup(name);
-    tensor->data = cupel_alloc_aligned(cupel_desc_bytes(&desc));
+    tensor->data = cupel_alloc_walked(cupel_desc_bytes(&desc));
     if (!tensor->name || !tensor->data || !index_reserve(tensors) ||
         !cupel_grow(&tensors->entries, &tensors->capacity, tensors->count + 1,
                     sizeof(cupel_tensor *))) {
