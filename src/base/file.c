@@ -87,11 +87,11 @@ static cupel_status fail_too_large(struct cupel_error *error, const char *path, 
 /* Reads until the end of the file; one byte more than `limit` shows that it is too large. */
 static cupel_status read_all(int descriptor, const char *path, uint64_t limit, size_t expected,
                              uint8_t **out, size_t *out_size, struct cupel_error *error) {
-    uint8_t *bytes = NULL;
-    size_t capacity = 0;
+    size_t capacity = expected + 2;
     size_t size = 0;
     cupel_status status = CUPEL_STATUS_OK;
-    if (!cupel_grow(&bytes, &capacity, expected + 2, 1)) {
+    uint8_t *bytes = cupel_alloc_walked(capacity);
+    if (bytes == NULL) {
         status = cupel_fail_memory(error, path, expected + 2);
         goto done;
     }
