@@ -1,6 +1,6 @@
 /*
  * Gradients of 3x3 filters by Winograd's algorithm: the 4x4 gradients of a tile act as a filter of
- * four taps on its 6x6 pixels. Channels are cut into groups of 64 by 32, whose 36 sums stay in the
+ * four taps on its 6x6 pixels. Channels are cut into groups of 64 by 64, whose 36 sums stay in the
  * L2 cache while all tiles pass; few groups are cut further over the batch, into at most 8 pieces
  * that meet in a fixed tree. So nothing depends on the number of threads.
  * Test: tests/test_kernels_winograd.c
@@ -13,8 +13,8 @@
 
 enum {
     MOST_FROM = 64, /* channels in a group */
-    MOST_TO = 32,
-    TILES = 40, /* taken at once: with the sums of a group 0.8 MB, which an L2 cache holds */
+    MOST_TO = 64,
+    TILES = 40, /* taken at once: with the sums of a group 1.3 MB of the L2 cache */
     PAD = 16,   /* floats between planes, against equal low address bits */
     MANY = 16,  /* tasks that give threads enough to do */
     MOST_CUTS = 8
@@ -241,7 +241,7 @@ static cupel_status run_weights(const struct kernel_plan *plan, const struct ker
 const struct kernel winograd_weights_kernels[] = {
     {.op = "conv2d_backward_weights",
      .name = "vec:winograd",
-     .revision = 2,
+     .revision = 3,
      .accept = accept_weights,
      .plan = plan_weights,
      .run = run_weights,
