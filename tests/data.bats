@@ -13,7 +13,7 @@ setup() {
     run --separate-stderr "$CUPEL" data check "$SAMPLE/"
     [ "$status" -eq 0 ]
     says "train-images-idx3-ubyte.gz: 4000 images of 28 x 28"
-    says "test: 1000 images of 28 x 28, 100 T-shirt/top, 100 Trouser"
+    says "test: 1000 images of 28 x 28, 100 of T-shirt/top, 100 of Trouser"
     [ -z "$stderr" ]
 }
 
@@ -34,6 +34,18 @@ setup() {
     fails_with 4 "$CUPEL" data check nowhere
 }
 
+@test "get and synth that fail leave no folder behind" {
+    mkdir empty
+    fails_with 4 "$CUPEL" data get mnist --from empty --to new/folder
+    [ ! -e new ]
+    fails_with 4 "$CUPEL" data get mnist --from empty --to empty
+    [ -d empty ]
+    [ -z "$(ls -A empty)" ]
+    run bash -c 'ulimit -f 8; exec "$CUPEL" data synth shapes/png --png'
+    [ "$status" -eq 4 ]
+    [ ! -e shapes ]
+}
+
 @test "get refuses what is not the published file, and leaves nothing under its name" {
     fails_with 3 "$CUPEL" data get fashion-mnist --from "$SAMPLE" --to here
     says "and the published file has 26421880"
@@ -51,9 +63,12 @@ setup() {
     says "holds neither mnist/train-images-idx3-ubyte.gz nor train-images-idx3-ubyte.gz"
     fails_with 4 "$CUPEL" data get mnist --from http://127.0.0.1:1/ --to here
     says "127.0.0.1"
-    [ -z "$(ls -A here/mnist)" ]
+    [ ! -e here ]
     fails_with 4 "$CUPEL" data get mnist --from "file://$PWD/nothing"
-    [ -d "$HOME/.cache/cupel/mnist" ]
+    mkdir -p "$HOME/.cache/cupel/mnist"
+    : >"$HOME/.cache/cupel/mnist/train-images-idx3-ubyte.gz"
+    fails_with 4 "$CUPEL" data get mnist --from "file://$PWD/nothing"
+    [ -f "$HOME/.cache/cupel/mnist/train-images-idx3-ubyte.gz" ]
     fails_with 4 env -u HOME "$CUPEL" data get mnist --from .
     says "give one with --to"
     fails_with 4 "$CUPEL" data get mnist --from . --to /proc/nowhere
@@ -84,7 +99,7 @@ setup() {
     if cmp -s shapes/train-images-idx3-ubyte other/train-images-idx3-ubyte; then false; fi
     run "$CUPEL" data check shapes
     [ "$status" -eq 0 ]
-    says "shapes: train: 400 images of 28 x 28, 80 disc, 80 square, 80 triangle, 80 cross, 20 scratch"
+    says "shapes: train: 400 images of 28 x 28, 80 of disc, 80 of square, 80 of triangle, 80 of cross, 20 of scratch"
     "$CUPEL" train "$TINY" --data . --out run --quiet --set data.set=shapes \
         --set data.normal_classes=0,1,2,3 --set data.anomaly_classes=4,5,6,7 \
         --set anomaly.classes_name=defects --set data.representative=10 --set anomaly.mixed_classes=4

@@ -92,7 +92,8 @@ alone_as_among_others() {
     [ "$(head -c 4 "$BATS_TEST_TMPDIR/a.png" | tail -c 3)" = PNG ]
     "$CUPEL" score "$RUN" "$SAMPLE" --out "$BATS_TEST_TMPDIR/b.csv" --top 5 \
         --sheet "$BATS_TEST_TMPDIR/b.png" --samples 2
-    ! cmp -s "$BATS_TEST_TMPDIR/a.csv" "$BATS_TEST_TMPDIR/b.csv"
+    run cmp -s "$BATS_TEST_TMPDIR/a.csv" "$BATS_TEST_TMPDIR/b.csv"
+    [ "$status" -eq 1 ]
     run "$CUPEL" score "$RUN" "$BATS_TEST_TMPDIR/a.png"
     [ "$status" -eq 3 ] # a PNG is read; this one has another size than the network's images
     says "pixels"
@@ -314,4 +315,15 @@ odd name.png"
     fails_with 4 "$CUPEL" score "$RUN" "$SAMPLE" "$BATS_TEST_TMPDIR/none" \
         --out "$BATS_TEST_TMPDIR/scores.csv"
     [ -z "$(ls -A "$BATS_TEST_TMPDIR")" ]
+}
+
+@test "a run whose plan another version wrote is scored; resuming it asks for --replan" {
+    cp -r "$RUN" "$BATS_TEST_TMPDIR/older"
+    sed -i 's/cupel-plan-[0-9]*/cupel-plan-1/; s/"layout": "[a-zA-Z0-9]*", //' "$BATS_TEST_TMPDIR/older/plan.json"
+    run --separate-stderr "$CUPEL" score "$BATS_TEST_TMPDIR/older" "$SAMPLE/t10k-images-idx3-ubyte.gz"
+    [ "$status" -eq 0 ]
+    [ "$(wc -l <<<"$output")" -eq 1001 ]
+    fails_with 5 "$CUPEL" train --resume "$BATS_TEST_TMPDIR/older" --epochs 30
+    says "format: the plan is a \"cupel-plan-1\""
+    says "with --replan"
 }

@@ -62,11 +62,11 @@ static void test_a_whole_set(void **state) {
     CHECK_I64(damages, 0);
     CHECK_CONTAINS(told, "/train-images-idx3-ubyte: 30 images of 8 x 8\n");
     CHECK_CONTAINS(told, "/t10k-labels-idx1-ubyte: 10 labels\n");
-    CHECK_CONTAINS(told, ": train: 30 images of 8 x 8, 6 class 0, 6 class 1, ");
-    CHECK_CONTAINS(told, ": test: 10 images of 8 x 8, 2 class 0, ");
+    CHECK_CONTAINS(told, ": train: 30 images of 8 x 8, 6 of class 0, 6 of class 1, ");
+    CHECK_CONTAINS(told, ": test: 10 images of 8 x 8, 2 of class 0, ");
     put("classes.txt", "eins\nzwei\n");
     CHECK_OK(check(""));
-    CHECK_CONTAINS(told, ", 6 eins, 6 zwei, 6 class 2");
+    CHECK_CONTAINS(told, ", 6 of eins, 6 of zwei, 6 of class 2");
     CHECK_OK(check("train-images-idx3-ubyte"));
     CHECK_CONTAINS(told, ": 30 images of 8 x 8\n");
     end(NULL);

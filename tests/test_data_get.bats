@@ -23,9 +23,9 @@ setup() {
     case $stderr in *"mnist is there already"*) ;; *) false ;; esac
     run "$CUPEL" data check here
     [ "$status" -eq 0 ]
-    says "here/fashion-mnist: train: 60000 images of 28 x 28, 6000 T-shirt/top, 6000 Trouser"
+    says "here/fashion-mnist: train: 60000 images of 28 x 28, 6000 of T-shirt/top, 6000 of Trouser"
     says "here/fashion-mnist: every file is as published"
-    says "here/mnist: test: 10000 images of 28 x 28, 980 0, 1135 1"
+    says "here/mnist: test: 10000 images of 28 x 28, 980 of 0, 1135 of 1"
     says "here/mnist: every file is as published"
 }
 

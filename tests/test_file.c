@@ -215,7 +215,7 @@ static void test_memory_refused(void **state) {
     CHECK(through);
     check_contents(at("target"), "new", 3);
     cupel_memory_fail_after(0, true);
-    CHECK_STATUS(file_make_folder(at("a/b"), &error), CUPEL_STATUS_OUT_OF_MEMORY);
+    CHECK_STATUS(file_make_folder(at("a/b"), NULL, &error), CUPEL_STATUS_OUT_OF_MEMORY);
     CHECK(file_join("a", "b") == NULL);
     cupel_memory_fail_never();
     CHECK(!file_exists(at("a")));
@@ -427,18 +427,18 @@ static void test_relative_names(void **state) {
 
 static void test_folders(void **state) {
     (void)state;
-    CHECK_OK_TEXT(file_make_folder(at("a/b//c/"), &error), error.text);
+    CHECK_OK_TEXT(file_make_folder(at("a/b//c/"), NULL, &error), error.text);
     CHECK(file_exists(at("a/b/c")));
-    CHECK_OK(file_make_folder(at("a/b/c"), &error)); /* there already */
-    CHECK_OK(file_make_folder("/", &error));
-    CHECK_STATUS(file_make_folder("", &error), CUPEL_STATUS_IO);
+    CHECK_OK(file_make_folder(at("a/b/c"), NULL, &error)); /* there already */
+    CHECK_OK(file_make_folder("/", NULL, &error));
+    CHECK_STATUS(file_make_folder("", NULL, &error), CUPEL_STATUS_IO);
     CHECK_OK(file_write(at("a/file"), "x", 1, &error));
-    CHECK_STATUS(file_make_folder(at("a/file"), &error), CUPEL_STATUS_IO);
+    CHECK_STATUS(file_make_folder(at("a/file"), NULL, &error), CUPEL_STATUS_IO);
     CHECK_CONTAINS(error.text, "in the way");
-    CHECK_STATUS(file_make_folder(at("a/file/below"), &error), CUPEL_STATUS_IO);
+    CHECK_STATUS(file_make_folder(at("a/file/below"), NULL, &error), CUPEL_STATUS_IO);
     char name[301] = ""; /* longer than any file system takes */
     memset(name, 'n', sizeof(name) - 1);
-    CHECK_STATUS(file_make_folder(at(name), &error), CUPEL_STATUS_IO);
+    CHECK_STATUS(file_make_folder(at(name), NULL, &error), CUPEL_STATUS_IO);
     CHECK_CONTAINS(error.text, "nnnn: File name too long");
     unlink(at("a/file"));
     rmdir(at("a/b/c"));
@@ -447,9 +447,30 @@ static void test_folders(void **state) {
     CHECK(!file_exists(at("a")));
 }
 
+/* What was there stays, and what is not empty. */
+static void test_folders_unmade(void **state) {
+    (void)state;
+    char path[512];
+    size_t there = 0;
+    CHECK_OK(file_make_folder(at("a"), NULL, &error));
+    snprintf(path, sizeof path, "%s", at("a/b/c/"));
+    CHECK_OK(file_make_folder(path, &there, &error));
+    CHECK_I64((int64_t)there, (int64_t)strlen(at("a")));
+    CHECK_OK(file_write(at("a/b/file"), "x", 1, &error));
+    file_unmake_folder(path, there);
+    CHECK(!file_exists(at("a/b/c")) && file_exists(at("a/b")));
+    unlink(at("a/b/file"));
+    file_unmake_folder(at("a/b"), there);
+    CHECK(!file_exists(at("a/b")) && file_exists(at("a")));
+    CHECK_OK(file_make_folder(at("a"), &there, &error));
+    file_unmake_folder(at("a"), there);
+    CHECK(file_exists(at("a")));
+    rmdir(at("a"));
+}
+
 static void test_folders_looked_into(void **state) {
     (void)state;
-    CHECK_OK(file_make_folder(at("data/set"), &error));
+    CHECK_OK(file_make_folder(at("data/set"), NULL, &error));
     CHECK_OK(file_write(at("data/file"), "x", 1, &error));
     CHECK_OK(file_check_folder(at("data"), &error));
     CHECK_STATUS(file_check_folder(at("none"), &error), CUPEL_STATUS_IO);
@@ -534,6 +555,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_writers_at_once),
         cmocka_unit_test(test_relative_names),
         cmocka_unit_test(test_folders),
+        cmocka_unit_test(test_folders_unmade),
         cmocka_unit_test(test_folders_looked_into),
         cmocka_unit_test(test_join),
         cmocka_unit_test(test_public_write),

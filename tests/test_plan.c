@@ -156,7 +156,7 @@ static void test_malformed_texts(void **state) {
         "[]",
         "{",
         "{}",
-        "{\"format\": \"cupel-plan-9\"}",
+        "{\"format\": 9}",
         "{\"format\": \"cupel-plan-2\", \"colour\": 1}",
         "{\"format\": \"cupel-plan-2\", \"format\": \"cupel-plan-2\"}",
         "{\"format\": \"cupel-plan-2\", \"choices\": [{}]}",

@@ -69,7 +69,7 @@ static void test_refused(void **state) {
         {"", CUPEL_STATUS_BAD_DATA, "byte 0"},
         {"{}", CUPEL_STATUS_BAD_DATA, "format"},
         {HEAD TAIL "x", CUPEL_STATUS_BAD_DATA, "something follows"},
-        {"{\"format\": \"cupel-plan-9\"}", CUPEL_STATUS_BAD_DATA, "another version"},
+        {"{\"format\": \"cupel-plan-9\", \"later\": 1}", CUPEL_STATUS_MISMATCH, "another version"},
         {"{\"device\": \"cpu\", \"device\": \"cpu\"}", CUPEL_STATUS_BAD_DATA, "twice"},
         {"{\"colour\": \"red\"}", CUPEL_STATUS_BAD_DATA, "colour"},
         {HEAD "{\"program\": \"train\"}" TAIL, CUPEL_STATUS_BAD_DATA, "needs"},

@@ -365,6 +365,11 @@ cupel_status file_write(const char *path, const void *bytes, size_t size,
     return status;
 }
 
+bool file_exists(const char *path) {
+    struct stat info;
+    return stat(path, &info) == 0;
+}
+
 /* Creates one folder of the chain; an existing one is fine. */
 static cupel_status make_one(const char *path, struct cupel_error *error) {
     if (mkdir(path, 0777) == 0)
@@ -381,7 +386,12 @@ static cupel_status make_one(const char *path, struct cupel_error *error) {
     return CUPEL_STATUS_OK;
 }
 
-cupel_status file_make_folder(const char *path, struct cupel_error *error) {
+cupel_status file_make_folder(const char *path, size_t *there, struct cupel_error *error) {
+    size_t before = 0;
+    bool made = false;
+    if (there == NULL)
+        there = &before;
+    *there = 0;
     if (path[0] == '\0')
         return cupel_fail(error, CUPEL_STATUS_IO, "cannot create a folder without a name");
     char *partial = cupel_strdup(path);
@@ -393,6 +403,9 @@ cupel_status file_make_folder(const char *path, struct cupel_error *error) {
             continue;
         const char end = *at;
         *at = '\0';
+        made = made || !file_exists(partial);
+        if (!made)
+            *there = (size_t)(at - partial);
         status = make_one(partial, error);
         *at = end;
         if (end == '\0')
@@ -402,9 +415,17 @@ cupel_status file_make_folder(const char *path, struct cupel_error *error) {
     return status;
 }
 
-bool file_exists(const char *path) {
-    struct stat info;
-    return stat(path, &info) == 0;
+void file_unmake_folder(const char *path, size_t there) {
+    char *partial = cupel_strdup(path);
+    if (partial == NULL)
+        return;
+    for (size_t length = strlen(partial); length > there; length--)
+        if (partial[length] == '\0' || partial[length] == '/') {
+            partial[length] = '\0';
+            if (rmdir(partial) != 0)
+                break;
+        }
+    cupel_free(partial);
 }
 
 cupel_status file_check_folder(const char *path, struct cupel_error *error) {

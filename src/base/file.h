@@ -38,8 +38,11 @@ void file_writer_cancel(struct file_writer *writer);
 /* The three steps in one. */
 cupel_status file_write(const char *path, const void *bytes, size_t size,
                         struct cupel_error *error);
-/* Creates the folder and its parents. */
-cupel_status file_make_folder(const char *path, struct cupel_error *error);
+/* Creates the folder and its parents. *there (NULL: nobody asks) is the length of the part of the
+ * path that was there before, also where it fails. */
+cupel_status file_make_folder(const char *path, size_t *there, struct cupel_error *error);
+/* Removes the folders that were made beyond `there`, as far as they are empty. */
+void file_unmake_folder(const char *path, size_t there);
 bool file_exists(const char *path);
 /* IO where there is no such folder, or none that we may look into. */
 cupel_status file_check_folder(const char *path, struct cupel_error *error);

@@ -92,7 +92,7 @@ int command_data(const struct arguments *arguments) {
         size_t n_own;
     } verbs[] = {
         {"get", get, {OPTION_FROM, OPTION_TO}, 2},
-        {"check", check, {OPTION_QUIET}, 0},
+        {.verb = "check", .run = check},
         {"synth", synth, {OPTION_SEED, OPTION_IMAGES, OPTION_SIDE, OPTION_PNG}, 4},
     };
     enum { VERBS = sizeof verbs / sizeof verbs[0] };

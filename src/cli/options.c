@@ -377,7 +377,7 @@ static void print_program_help(FILE *stream) {
           "usage: cupel COMMAND [options]\n\n",
           stream);
     for (int i = 0; i < COMMAND_COUNT; i++)
-        fprintf(stream, "  %-8s %-24s %s\n", commands[i].name, commands[i].operands,
+        fprintf(stream, "  %-7s %s\n          %s\n", commands[i].name, commands[i].operands,
                 commands[i].help);
     fputs(
         "\n  cupel --version\n\n"

@@ -203,11 +203,23 @@ static cupel_status read_choices(struct reading *reading) {
     }
 }
 
+/* At once, before fields and choices that another version has: its plan is no damaged one. */
+static cupel_status check_format(const struct reading *reading) {
+    if (strcmp(reading->fields[0], format_name) == 0)
+        return CUPEL_STATUS_OK;
+    return cupel_fail(&reading->plan->error, CUPEL_STATUS_MISMATCH,
+                      "format: the plan is a \"%.40s\", and here it is \"%s\": it was made by "
+                      "another version. Use the same, or plan anew",
+                      reading->fields[0], format_name);
+}
+
 static cupel_status read_field(struct reading *reading) {
     CUPEL_TRY(json_key(&reading->json, &reading->key));
     for (int i = 0; i < 4; i++)
-        if (strcmp(reading->key.bytes, field_names[i]) == 0)
-            return read_text(reading, &reading->fields[i]);
+        if (strcmp(reading->key.bytes, field_names[i]) == 0) {
+            CUPEL_TRY(read_text(reading, &reading->fields[i]));
+            return i == 0 ? check_format(reading) : CUPEL_STATUS_OK;
+        }
     if (strcmp(reading->key.bytes, "threads") == 0)
         return json_i64(&reading->json, &reading->threads);
     if (strcmp(reading->key.bytes, "choices") == 0)
@@ -225,12 +237,8 @@ static cupel_status read_plan(struct reading *reading) {
         CUPEL_TRY(read_field(reading));
     }
     CUPEL_TRY(json_finish(&reading->json));
-    if (reading->fields[0] == NULL || strcmp(reading->fields[0], format_name) != 0)
-        return json_fail(&reading->json,
-                         "its format is not \"%s\": the plan belongs to another "
-                         "version",
-                         format_name);
-    return CUPEL_STATUS_OK;
+    return reading->fields[0] != NULL ? CUPEL_STATUS_OK
+                                      : json_fail(&reading->json, "it does not say its format");
 }
 
 /* --- comparing --- */

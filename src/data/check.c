@@ -140,7 +140,7 @@ static bool holds_split(const struct names *names, const char *split) {
     return found;
 }
 
-/* "train: 60000 images of 28 x 28, 10 classes: 6000 T-shirt/top, ..." */
+/* "train: 60000 images of 28 x 28, 6000 of T-shirt/top, ..." */
 static void tell_split(struct check *check, const char *path, const char *split,
                        const cupel_dataset *set) {
     const cupel_dataset_info info = cupel_dataset_get_info(set);
@@ -156,7 +156,7 @@ static void tell_split(struct check *check, const char *path, const char *split,
         if (count == 0 || length < 0 || (size_t)length >= sizeof text)
             continue;
         snprintf(number, sizeof number, "class %lld", (long long)label);
-        length += snprintf(text + length, sizeof text - (size_t)length, ", %lld %.40s",
+        length += snprintf(text + length, sizeof text - (size_t)length, ", %lld of %.40s",
                            (long long)count, name == NULL ? number : name);
     }
     tell(check, false, "%s", text);

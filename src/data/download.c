@@ -19,7 +19,8 @@
 
 struct cupel_download {
     char *folder;
-    int lock; /* descriptor of the folder, or -1 */
+    size_t there; /* the part of the folder's path that was there before */
+    int lock;     /* descriptor of the folder, or -1 */
     int fetched;
     const cupel_download_options *options; /* while it runs */
     struct cupel_error error;
@@ -51,7 +52,7 @@ static cupel_status make_folder(cupel_download *download, const char *set) {
     cupel_free(cache);
     if (download->folder == NULL)
         return cupel_fail_memory(&download->error, "a folder's name", 0);
-    return file_make_folder(download->folder, &download->error);
+    return file_make_folder(download->folder, &download->there, &download->error);
 }
 
 static cupel_status lock_folder(cupel_download *download) {
@@ -276,6 +277,8 @@ cupel_status download_fetch_set(cupel_download **out, const struct published_set
                             "no data set \"%.60s\" is known: it is fashion-mnist or mnist", name);
     else
         status = fetch_set(download, set);
+    if (status != CUPEL_STATUS_OK && download->folder != NULL) /* while it is locked */
+        file_unmake_folder(download->folder, download->there);
     if (download->lock >= 0)
         close(download->lock);
     download->lock = -1;

@@ -122,7 +122,7 @@ static cupel_status write_picture(struct synth *synth, const char *path, const u
     cupel_image *image = NULL;
     if (folder == NULL)
         return cupel_fail_memory(&synth->error, "a folder's name", 0);
-    cupel_status status = file_make_folder(folder, &synth->error);
+    cupel_status status = file_make_folder(folder, NULL, &synth->error);
     cupel_free(folder);
     CUPEL_TRY(status);
     status = cupel_image_create(&image, synth->side, synth->side, 1);
@@ -138,8 +138,12 @@ static cupel_status write_picture(struct synth *synth, const char *path, const u
 }
 
 static cupel_status remove_picture(struct synth *synth, const char *path, const uint8_t *pixels) {
-    (void)synth, (void)pixels;
+    char *const folder = cupel_strndup(path, (size_t)(strrchr(path, '/') - path));
+    (void)pixels;
     (void)unlink(path);
+    if (folder != NULL) /* the last picture takes its folders along */
+        file_unmake_folder(folder, strlen(synth->folder));
+    cupel_free(folder);
     return CUPEL_STATUS_OK;
 }
 
@@ -232,13 +236,18 @@ static cupel_status make(struct synth *synth, uint64_t seed) {
     CUPEL_TRY(refuse_existing(synth));
     for (int p = 0; p < 2; p++)
         CUPEL_TRY(draw_part(synth, &synth->parts[p], seed));
-    CUPEL_TRY(file_make_folder(synth->folder, &synth->error));
     char *const classes = file_join(synth->folder, "classes.txt");
     if (classes == NULL)
         return cupel_fail_memory(&synth->error, "a file's name", 0);
-    const cupel_status status = write_files(synth, classes);
+    size_t there;
+    cupel_status status = file_make_folder(synth->folder, &there, &synth->error);
+    if (status == CUPEL_STATUS_OK) {
+        status = write_files(synth, classes);
+        if (status != CUPEL_STATUS_OK)
+            remove_files(synth, classes);
+    }
     if (status != CUPEL_STATUS_OK)
-        remove_files(synth, classes);
+        file_unmake_folder(synth->folder, there);
     cupel_free(classes);
     return status;
 }

@@ -66,7 +66,7 @@ cupel_status run_folder_open(struct run_folder *folder, const char *path, enum r
                              struct cupel_error *error) {
     *folder = (struct run_folder){.lock = -1};
     if (use == RUN_FOLDER_MAKE)
-        CUPEL_TRY(file_make_folder(path, error));
+        CUPEL_TRY(file_make_folder(path, NULL, error));
     folder->path = cupel_strdup(path);
     if (folder->path == NULL)
         return cupel_fail_memory(error, "a folder's name", strlen(path));
