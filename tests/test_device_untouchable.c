@@ -1,20 +1,18 @@
 /*
  * A device nobody may touch (support/untouchable.h): training with SGD and with Adam under batch
- * norm and dropout, a visitor, a checkpoint, resuming from it in a new process of sorts, a score,
- * an op from outside, and random graphs give the bits of the ordinary reference device, in whatever
- * order the plan lets the steps run.
+ * norm and dropout, a visitor, a checkpoint, resuming from it, a score, an op from outside, and
+ * random graphs give the bits of the ordinary reference device, in whatever order the plan lets the
+ * steps run. Three steps give what PyTorch gives (golden/drills.safetensors); killed in the middle
+ * of a step, another process on another such device ends with the same bits.
  */
-#include "support/check.h"
+#include "support/drill.h"
+#include "support/golden.h"
 #include "support/random_graph.h"
+#include "support/state.h"
 #include "support/untouchable.h"
 
 #include <signal.h>
-#include <stdlib.h>
 #include <sys/wait.h>
-#include <unistd.h>
-
-#include <cupel/layers.h>
-#include <cupel/program.h>
 
 #include "base/memory.h"
 #include "compile/program_internal.h"
@@ -60,6 +58,10 @@ static cupel_context *open_device(bool untouchable, uint64_t seed) {
 }
 
 /* --- an op from outside: y = x + k, plain memory --- */
+
+/* The call of the op in which the process is to be killed; 0: never. */
+static int shift_kills_in;
+
 static cupel_status shift_infer(const cupel_op_view *view) {
     view->outputs[0] = view->inputs[0];
     return CUPEL_STATUS_OK;
@@ -71,6 +73,8 @@ static cupel_status shift_adjoint(const cupel_adjoint *adjoint) {
 }
 
 static cupel_status shift_run(const cupel_op_call *call) {
+    if (shift_kills_in > 0 && --shift_kills_in == 0)
+        raise(SIGKILL);
     const double by = *(const double *)call->attrs;
     const int64_t count = cupel_shape_count(call->input_descs[0].shape);
     for (int64_t i = 0; i < count; i++)
@@ -93,7 +97,8 @@ static const cupel_op op_shift = {.size = sizeof op_shift,
                                   .run = shift_run};
 
 /* --- a small network --- */
-enum { BATCH = 6, PIXELS = 6 * 6, CLASSES = 3 };
+enum { BATCH = 6, CLASSES = 3, STEPS = 3, SEED = 53 };
+enum { TRAIN, REFERENCE, SCORE, N_PROGRAMS };
 
 static cupel_node network(cupel_graph *graph, bool training) {
     const cupel_node x = cupel_input(graph, "x", CUPEL_TYPE_REAL, CUPEL_SHAPE(BATCH, 1, 6, 6));
@@ -107,27 +112,18 @@ static cupel_node network(cupel_graph *graph, bool training) {
     return cupel_layer_dense(h, "fc", CLASSES, NULL);
 }
 
-struct life {
-    cupel_context *context;
-    cupel_parameters *parameters;
-    cupel_workspace *workspace;
-    cupel_program *program[3]; /* training, its reference, score */
-    cupel_bindings *bindings[3];
+/* A device, and what those that were opened for it have seen. */
+struct device {
+    bool untouchable;
+    uint64_t seed;
+    struct untouchable_stats stats;
 };
 
-static void compile(struct life *life, int index, cupel_graph *graph, size_t n,
-                    const cupel_output *outputs, bool reference) {
-    const cupel_compile_options options = {.outputs = outputs,
-                                           .n_outputs = n,
-                                           .real = cupel_parameters_real(life->parameters),
-                                           .reference = reference};
-    CHECK_OK_TEXT(cupel_program_compile(&life->program[index], graph, &options),
-                  cupel_graph_error(graph));
-    CHECK_OK_TEXT(cupel_workspace_reserve(life->workspace, life->program[index]),
-                  cupel_workspace_error(life->workspace));
-    CHECK_OK_TEXT(cupel_bindings_create(&life->bindings[index], life->program[index]),
-                  cupel_context_error(life->context));
-}
+struct life {
+    struct device *device;
+    struct golden_machine machine;
+    struct golden_program programs[N_PROGRAMS];
+};
 
 /* The steps of the compiler's own making are among those that nobody may touch. */
 static void expect_fused(const cupel_program *program, cupel_type real) {
@@ -143,12 +139,8 @@ static void expect_fused(const cupel_program *program, cupel_type real) {
     CHECK(real == CUPEL_TYPE_F64 || fused > 0);
 }
 
-static struct life live(cupel_context *context, cupel_type real, cupel_optimizer_kind kind) {
-    struct life life = {.context = context};
-    CHECK_OK(cupel_parameters_create(&life.parameters, context, real, 17));
-    CHECK_OK(cupel_workspace_create(&life.workspace, context));
-    cupel_graph *graph = NULL;
-    CHECK_OK(cupel_graph_create(&graph, context, life.parameters));
+static void compile_training(struct life *life, int index, cupel_optimizer_kind kind) {
+    cupel_graph *const graph = golden_graph(&life->machine);
     const cupel_node logits = network(graph, true);
     const cupel_node labels = cupel_input_index(graph, "labels", CUPEL_SHAPE(BATCH), CLASSES);
     const cupel_node loss =
@@ -156,59 +148,53 @@ static struct life live(cupel_context *context, cupel_type real, cupel_optimizer
     cupel_optimizer optimizer = cupel_optimizer_defaults(kind);
     optimizer.momentum = .9;
     optimizer.weight_decay = 1e-3;
+    optimizer.epsilon = 1e-2; /* the gradient of a bias before batch norm is rounding alone */
     const cupel_node rate = cupel_input(graph, "rate", CUPEL_TYPE_REAL, cupel_shape_scalar());
     cupel_optimizer_minimize(graph, "opt", &optimizer, rate, loss, "");
     const cupel_output outputs[] = {{"loss", loss}, {"logits", logits}, {"again", logits}};
-    compile(&life, 0, graph, 3, outputs, false);
-    compile(&life, 1, graph, 3, outputs, true);
-    expect_fused(life.program[0], real);
-    CHECK_OK(cupel_graph_destroy(graph));
-    CHECK_OK(cupel_graph_create(&graph, context, life.parameters));
+    life->machine.way.reference = index == REFERENCE;
+    golden_compile(&life->programs[index], &life->machine, graph, "train", 3, outputs);
+    life->machine.way.reference = false;
+}
+
+static struct life live(struct device *device, cupel_type real, cupel_optimizer_kind kind) {
+    struct life life = {.device = device};
+    const struct golden_way way = {device->untouchable ? "untouchable" : "reference", real, false,
+                                   1};
+    golden_machine_open_on(&life.machine, open_device(device->untouchable, device->seed), way, 17);
+    compile_training(&life, TRAIN, kind);
+    compile_training(&life, REFERENCE, kind);
+    expect_fused(life.programs[TRAIN].program, real);
+    cupel_graph *const graph = golden_graph(&life.machine);
     const cupel_output score = {"logits", network(graph, false)};
-    compile(&life, 2, graph, 1, &score, false);
-    CHECK_OK(cupel_graph_destroy(graph));
+    golden_compile(&life.programs[SCORE], &life.machine, graph, "score", 1, &score);
     return life;
 }
 
 static void die(struct life *life) {
-    for (int i = 0; i < 3; i++) {
-        CHECK_OK(cupel_bindings_destroy(life->bindings[i]));
-        CHECK_OK(cupel_program_destroy(life->program[i]));
+    struct untouchable_stats *const sum = &life->device->stats;
+    for (int i = 0; i < N_PROGRAMS; i++)
+        golden_program_close(&life->programs[i]);
+    if (life->device->untouchable) {
+        const struct untouchable_stats stats = untouchable_stats(life->machine.context->backend);
+        sum->refused += stats.refused;
+        sum->heap += stats.heap;
+        sum->poisoned += stats.poisoned;
+        sum->out_of_order += stats.out_of_order;
     }
-    CHECK_OK(cupel_workspace_destroy(life->workspace));
-    CHECK_OK(cupel_parameters_destroy(life->parameters));
+    golden_machine_close(&life->machine);
 }
 
-static void write_real(struct life *life, cupel_bindings *bindings, const char *name,
-                       const double *values, size_t count) {
-    float narrow[BATCH * PIXELS];
-    for (size_t i = 0; i < count; i++)
-        narrow[i] = (float)values[i];
-    if (cupel_parameters_real(life->parameters) == CUPEL_TYPE_F64)
-        CHECK_OK(cupel_bindings_write(bindings, name, values, count * sizeof *values));
-    else
-        CHECK_OK(cupel_bindings_write(bindings, name, narrow, count * sizeof *narrow));
-}
-
-static void write_batch(struct life *life, cupel_bindings *bindings, uint64_t step, bool training) {
-    double x[BATCH * PIXELS];
-    int64_t labels[BATCH];
-    uint64_t rows[BATCH], random = step * 7 + 1;
-    for (int i = 0; i < BATCH * PIXELS; i++)
-        x[i] = random_between(&random, 0, 1);
-    for (int i = 0; i < BATCH; i++) {
-        labels[i] = (int64_t)random_below(&random, CLASSES);
-        rows[i] = step * BATCH + (uint64_t)i;
-    }
-    write_real(life, bindings, "x", x, BATCH * PIXELS);
-    if (!training)
+static void write_batch(struct life *life, int index, int step) {
+    struct golden_program *const program = &life->programs[index];
+    char name[32];
+    snprintf(name, sizeof name, "untouchable/x%d", step);
+    golden_write_uniform(program, "x", name);
+    if (index == SCORE)
         return;
-    const double rate = .05;
-    write_real(life, bindings, "rate", &rate, 1);
-    CHECK_OK(cupel_bindings_write(bindings, "labels", labels, sizeof labels));
-    CHECK_OK(cupel_bindings_write(bindings, "rows", rows, sizeof rows));
-    CHECK_OK(cupel_bindings_write_u64(bindings, "seed", 3));
-    CHECK_OK(cupel_bindings_write_u64(bindings, "step", step));
+    golden_write_scalar(program, "rate", .05);
+    golden_write_labels(program, (size_t)step, CLASSES);
+    golden_write_rng(program, SEED, (uint64_t)step, (uint64_t)step * BATCH, BATCH);
 }
 
 static void note_output(struct transcript *t, cupel_bindings *bindings, const char *name) {
@@ -220,9 +206,7 @@ static void note_output(struct transcript *t, cupel_bindings *bindings, const ch
 }
 
 static void note_parameters(struct transcript *t, cupel_parameters *parameters) {
-    cupel_tensors *tensors = NULL;
-    CHECK_OK(cupel_tensors_create(&tensors));
-    CHECK_OK(cupel_parameters_export(parameters, tensors, "", false));
+    cupel_tensors *const tensors = state_export(parameters);
     for (size_t i = 0; i < cupel_tensors_count(tensors); i++) {
         const cupel_tensor *const tensor = cupel_tensors_at(tensors, i);
         note(t, tensor->data, cupel_desc_bytes(&tensor->desc));
@@ -244,65 +228,67 @@ static cupel_status visit(void *user, const char *node, const char *op, uint32_t
     return CUPEL_STATUS_OK;
 }
 
-static void step(struct life *life, int index, uint64_t number, struct transcript *t) {
+static void step(struct life *life, int index, int number, struct transcript *t) {
+    struct golden_program *const program = &life->programs[index];
+    const bool visited = index == REFERENCE;
     const cupel_run_options options = {
-        .visitor = index == 1 ? visit : NULL, .visitor_user = t, .stop_at_non_finite = index == 1};
-    write_batch(life, life->bindings[index], number, index < 2);
+        .visitor = visited ? visit : NULL, .visitor_user = t, .stop_at_non_finite = visited};
+    write_batch(life, index, number);
     CHECK_OK_TEXT(
-        cupel_program_run(life->program[index], life->bindings[index], life->workspace, &options),
-        cupel_program_error(life->program[index]));
-    note_output(t, life->bindings[index], "logits");
-    if (index == 2)
+        cupel_program_run(program->program, program->bindings, program->workspace, &options),
+        cupel_program_error(program->program));
+    note_output(t, program->bindings, "logits");
+    if (index == SCORE)
         return;
-    note_output(t, life->bindings[index], "loss");
-    note_output(t, life->bindings[index], "again");
-    note_parameters(t, life->parameters);
+    note_output(t, program->bindings, "loss");
+    note_output(t, program->bindings, "again");
+    note_parameters(t, life->machine.parameters);
 }
 
 /* A step whose loss is NaN is refused and has changed nothing, wherever it had got to. */
-static void step_into_nan(struct life *life, uint64_t number) {
+static void step_into_nan(struct life *life, int number) {
+    struct golden_program *const program = &life->programs[TRAIN];
     struct transcript before = {0}, after = {0};
-    const double nan = NAN;
-    note_parameters(&before, life->parameters);
-    write_batch(life, life->bindings[0], number, true);
-    double x[BATCH * PIXELS] = {1, 2, nan};
-    write_real(life, life->bindings[0], "x", x, BATCH * PIXELS);
-    CHECK_STATUS(cupel_program_run(life->program[0], life->bindings[0], life->workspace, NULL),
+    note_parameters(&before, life->machine.parameters);
+    write_batch(life, TRAIN, number);
+    double x[BATCH * 6 * 6] = {1, 2, (double)NAN};
+    golden_write(program, "x", x, BATCH * 6 * 6);
+    CHECK_STATUS(cupel_program_run(program->program, program->bindings, program->workspace, NULL),
                  CUPEL_STATUS_NOT_FINITE);
-    note_parameters(&after, life->parameters);
+    note_parameters(&after, life->machine.parameters);
     expect_same(&before, &after);
     free(before.bytes);
     free(after.bytes);
 }
 
+static void expect_end(const struct transcript *whole, const struct transcript *end) {
+    CHECK(end->count > 0 && end->count <= whole->count);
+    CHECK(memcmp(whole->bytes + whole->count - end->count, end->bytes, end->count) == 0);
+}
+
 /* Trains, looks, scores, saves; then goes on from what was saved, in a set of its own. */
-static struct transcript scenario(cupel_context *context, cupel_type real,
+static struct transcript scenario(struct device *device, cupel_type real,
                                   cupel_optimizer_kind kind) {
-    struct transcript t = {0};
-    struct life life = live(context, real, kind);
-    for (uint64_t s = 0; s < 3; s++)
-        step(&life, 0, s, &t);
+    struct transcript t = {0}, resumed = {0};
+    struct life life = live(device, real, kind);
+    for (int s = 0; s < STEPS; s++)
+        step(&life, TRAIN, s, &t);
     step_into_nan(&life, 8);
-    step(&life, 2, 90, &t);
-    step(&life, 1, 3, &t); /* in the reference program, visited */
-    step(&life, 2, 90, &t);
-    cupel_tensors *saved = NULL;
-    CHECK_OK(cupel_tensors_create(&saved));
-    CHECK_OK(cupel_parameters_export(life.parameters, saved, "at.", false));
-    step(&life, 0, 4, &t);
-    const size_t before = t.count;
+    step(&life, SCORE, 90, &t);
+    step(&life, REFERENCE, 3, &t);
+    step(&life, SCORE, 90, &t);
+    cupel_tensors *const saved = state_export(life.machine.parameters);
+    step(&life, TRAIN, 4, &t);
     die(&life);
 
-    life = live(context, real, kind);
-    CHECK_OK_TEXT(cupel_parameters_import(life.parameters, saved, "at.", false),
-                  cupel_parameters_error(life.parameters));
+    life = live(device, real, kind);
+    state_import(life.machine.parameters, saved);
     cupel_tensors_destroy(saved);
-    struct transcript resumed = {0};
-    step(&life, 0, 4, &resumed);
-    CHECK(memcmp(t.bytes + before - resumed.count, resumed.bytes, resumed.count) == 0);
+    step(&life, TRAIN, 4, &resumed);
+    expect_end(&t, &resumed);
     free(resumed.bytes);
-    step(&life, 2, 90, &t);
-    CHECK_OK(cupel_parameters_check_finite(life.parameters));
+    step(&life, SCORE, 90, &t);
+    CHECK_OK(cupel_parameters_check_finite(life.machine.parameters));
     die(&life);
     return t;
 }
@@ -337,37 +323,137 @@ static void the_device_bites(void **state) {
     CHECK_OK(cupel_context_destroy(context));
 }
 
+static const char *const kind_names[] = {"sgd", "adam"};
+static const cupel_optimizer_kind kinds[] = {CUPEL_SGD, CUPEL_ADAM};
+static const cupel_type reals[] = {CUPEL_TYPE_F32, CUPEL_TYPE_F64};
+
 static void a_network_gives_the_bits_of_the_reference(void **state) {
     (void)state;
-    static const cupel_optimizer_kind kinds[] = {CUPEL_SGD, CUPEL_ADAM};
     uint64_t disorder = 0, poisoned = 0;
     for (int k = 0; k < 2; k++)
         for (int r = 0; r < 2; r++) {
-            const cupel_type real = r ? CUPEL_TYPE_F64 : CUPEL_TYPE_F32;
-            cupel_context *context = open_device(false, 0);
-            const struct transcript expected = scenario(context, real, kinds[k]);
-            CHECK_OK(cupel_context_destroy(context));
+            struct device ordinary = {0};
+            const struct transcript expected = scenario(&ordinary, reals[r], kinds[k]);
             for (uint64_t seed = 0; seed < 6; seed++) {
-                check_context("%s, %s, order %" PRIu64, k ? "Adam" : "SGD", cupel_type_name(real),
+                check_context("%s, %s, order %" PRIu64, kind_names[k], cupel_type_name(reals[r]),
                               seed);
-                context = open_device(true, seed);
-                struct transcript t = scenario(context, real, kinds[k]);
+                struct device device = {.untouchable = true, .seed = seed};
+                struct transcript t = scenario(&device, reals[r], kinds[k]);
                 expect_same(&t, &expected);
-                const struct untouchable_stats stats = untouchable_stats(context->backend);
-                CHECK_U64(stats.refused, 0);
-                CHECK_U64(stats.heap, 0);
-                CHECK_U64(stats.live, 0);
-                CHECK(stats.poisoned > 100);
-                CHECK(seed > 0 ? stats.out_of_order > 20 : stats.out_of_order == 0);
-                disorder += stats.out_of_order;
-                poisoned += stats.poisoned;
-                CHECK_OK(cupel_context_destroy(context));
+                CHECK_U64(device.stats.refused, 0);
+                CHECK_U64(device.stats.heap, 0);
+                CHECK(device.stats.poisoned > 100);
+                CHECK(seed > 0 ? device.stats.out_of_order > 20 : device.stats.out_of_order == 0);
+                disorder += device.stats.out_of_order;
+                poisoned += device.stats.poisoned;
                 free(t.bytes);
             }
             free(expected.bytes);
         }
     print_message("%" PRIu64 " steps ran out of the planned order, %" PRIu64 " lives ended\n",
                   disorder, poisoned);
+}
+
+/* --- against PyTorch --- */
+
+static void three_steps(struct device *device, cupel_type real, int kind,
+                        const cupel_tensors *golden) {
+    /* Three times and more what was seen, at the bias before batch norm. */
+    const double tolerance = real == CUPEL_TYPE_F64 ? 1e-12 : 2e-5;
+    const char *const name = kind_names[kind];
+    struct life life = live(device, real, kinds[kind]);
+    golden_fill_parameters(life.machine.parameters, "untouchable");
+    for (int s = 0; s < STEPS; s++) {
+        struct golden_program *const train = &life.programs[TRAIN];
+        write_batch(&life, TRAIN, s);
+        golden_run(train);
+        golden_compare_step(train, "logits", golden_get(golden, "untouchable/%s/logits", name), s,
+                            tolerance);
+        golden_compare_step(train, "loss", golden_get(golden, "untouchable/%s/losses", name), s,
+                            tolerance);
+    }
+    char prefix[64];
+    snprintf(prefix, sizeof prefix, "untouchable/%s/final", name);
+    golden_compare_variables(life.machine.parameters, golden, prefix, tolerance);
+    write_batch(&life, SCORE, 90);
+    golden_run(&life.programs[SCORE]);
+    golden_compare_output(&life.programs[SCORE], "logits",
+                          golden_get(golden, "untouchable/%s/score", name), tolerance);
+    die(&life);
+}
+
+static void training_against_pytorch(void **state) {
+    (void)state;
+    cupel_tensors *const golden = golden_read("drills.safetensors");
+    for (int k = 0; k < 2; k++)
+        for (int r = 0; r < 2; r++)
+            for (uint64_t seed = 0; seed < 4; seed++) {
+                check_context("%s, %s, order %" PRIu64, kind_names[k], cupel_type_name(reals[r]),
+                              seed);
+                three_steps(&(struct device){.untouchable = true, .seed = seed}, reals[r], k,
+                            golden);
+            }
+    cupel_tensors_destroy(golden);
+}
+
+/* --- killed in the middle of a step --- */
+
+struct doomed {
+    cupel_type real;
+    cupel_optimizer_kind kind;
+    int saved;
+    const char *path;
+};
+
+/* Trains, writes its state after `saved` steps, and is killed while the device runs the next. */
+static void train_and_die(void *user) {
+    const struct doomed *const doomed = user;
+    struct transcript t = {0};
+    struct device device = {.untouchable = true, .seed = 5};
+    struct life life = live(&device, doomed->real, doomed->kind);
+    for (int s = 0; s < doomed->saved; s++)
+        step(&life, TRAIN, s, &t);
+    state_write(life.machine.parameters, doomed->path, doomed->saved);
+    shift_kills_in = 1;
+    step(&life, TRAIN, doomed->saved, &t);
+}
+
+/* From step `first` to the end, and a score. */
+static void train_on(struct life *life, int first, struct transcript *t) {
+    for (int s = first; s < STEPS; s++)
+        step(life, TRAIN, s, t);
+    step(life, SCORE, 90, t);
+    die(life);
+}
+
+static void killed_in_the_middle_of_a_step(void **state) {
+    (void)state;
+    char *const folder = drill_folder(), path[128];
+    snprintf(path, sizeof path, "%s/state.safetensors", folder);
+    for (int k = 0; k < 2; k++)
+        for (int r = 0; r < 2; r++) {
+            struct transcript whole = {0};
+            struct device ordinary = {0};
+            struct life life = live(&ordinary, reals[r], kinds[k]);
+            train_on(&life, 0, &whole);
+            for (int saved = 0; saved < STEPS; saved++) {
+                check_context("%s, %s, killed after %d steps were saved", kind_names[k],
+                              cupel_type_name(reals[r]), saved);
+                state_killed(train_and_die, &(struct doomed){reals[r], kinds[k], saved, path});
+                struct transcript resumed = {0};
+                struct device device = {.untouchable = true, .seed = 6};
+                life = live(&device, reals[r], kinds[k]);
+                /* other numbers than those that the dead one began with */
+                golden_fill_parameters(life.machine.parameters, "untouchable");
+                CHECK_I64(state_read(life.machine.parameters, path), saved);
+                train_on(&life, saved, &resumed);
+                expect_end(&whole, &resumed);
+                free(resumed.bytes);
+                CHECK_I64(unlink(path), 0);
+            }
+            free(whole.bytes);
+        }
+    CHECK_I64(rmdir(folder), 0); /* no half-written file was left */
 }
 
 /* --- random graphs, with variables that are assigned, swapped and drawn at random --- */
@@ -438,6 +524,8 @@ static void random_graphs_give_the_bits_of_the_reference(void **state) {
 
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(killed_in_the_middle_of_a_step), /* first: see support/state.h */
+        cmocka_unit_test(training_against_pytorch),
         cmocka_unit_test(the_device_bites),
         cmocka_unit_test(a_network_gives_the_bits_of_the_reference),
         cmocka_unit_test(random_graphs_give_the_bits_of_the_reference),

@@ -14,13 +14,11 @@
  * merged with each other and with the products that make their gradients, and without; both must
  * reach the same bits ("*_same_bits_unfused", "dbnn_fused_updates").
  */
-#define _GNU_SOURCE
+#include "support/drill.h"
 #include "support/golden.h"
+#include "support/state.h"
 
 #include <signal.h>
-#include <stdlib.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "compile/program_internal.h"
 
@@ -112,39 +110,6 @@ static cupel_node small_network(cupel_graph *graph, const char *scope, cupel_nod
     return logits;
 }
 
-static void write_uniform(struct golden_program *program, const char *input, const char *name,
-                          size_t count) {
-    double values[2048];
-    CHECK(count <= sizeof values / sizeof values[0]);
-    golden_uniform_fill(name, values, count);
-    golden_write(program, input, values, count);
-}
-
-/* labels[i] = (i + shift) mod classes */
-static void write_labels(struct golden_program *program, size_t count, size_t shift,
-                         size_t classes) {
-    double labels[16];
-    for (size_t i = 0; i < count; i++)
-        labels[i] = (double)((i + shift) % classes);
-    golden_write(program, "labels", labels, count);
-}
-
-static void compare_scalar(struct golden_program *program, const char *output,
-                           const cupel_tensor *expected, size_t index, double tolerance) {
-    golden_compare_number(output, golden_output_scalar(program, output), golden_at(expected, index),
-                          tolerance);
-}
-
-/* An output of step `step` against its part of a tensor whose first axis is the step. */
-static void compare_step(struct golden_program *program, const char *output,
-                         const cupel_tensor *expected, int step, double tolerance) {
-    size_t count = 0;
-    double *const values = golden_output(program, output, &count);
-    CHECK_U64(count * STEPS, golden_count(expected));
-    golden_compare(output, values, count, expected, (size_t)step * count, tolerance);
-    free(values);
-}
-
 /* --- a: weights generated per example --------------------------------------------------------- */
 enum { DBNN_BATCH = 6, DBNN_IN = 12, DBNN_OUT = 8, DBNN_WEIGHTS = DBNN_IN * DBNN_OUT };
 
@@ -206,17 +171,17 @@ static void dbnn_step(struct life *life, int step, const cupel_tensors *golden, 
     struct golden_program *const train = &life->programs[0];
     char name[32];
     snprintf(name, sizeof name, "dbnn/x%d", step);
-    write_uniform(train, "x", name, DBNN_BATCH * DBNN_IN);
-    write_labels(train, DBNN_BATCH, 3 * (size_t)step, DBNN_OUT);
+    golden_write_uniform(train, "x", name);
+    golden_write_labels(train, 3 * (size_t)step, DBNN_OUT);
     golden_write_rng(train, SEED, (uint64_t)step, (uint64_t)step * DBNN_BATCH, DBNN_BATCH);
     golden_write_scalar(train, "kl_weight", 0.01 * (step + 1));
     golden_write_scalar(train, "rate", 1e-3);
     golden_run(train);
     if (golden == NULL)
         return;
-    compare_step(train, "logits", golden_get(golden, "dbnn/logits"), step, tolerance);
-    compare_scalar(train, "kl", golden_get(golden, "dbnn/kl"), (size_t)step, tolerance);
-    compare_scalar(train, "loss", golden_get(golden, "dbnn/losses"), (size_t)step, tolerance);
+    golden_compare_step(train, "logits", golden_get(golden, "dbnn/logits"), step, tolerance);
+    golden_compare_step(train, "kl", golden_get(golden, "dbnn/kl"), step, tolerance);
+    golden_compare_step(train, "loss", golden_get(golden, "dbnn/losses"), step, tolerance);
 }
 
 /* --- b: two networks, loss tables, attacked images -------------------------------------------- */
@@ -363,9 +328,9 @@ static void pair_step(struct life *life, int step, const cupel_tensors *golden, 
                    tolerance);
     free(adversarial);
     const cupel_tensor *const losses = golden_get(golden, "pair/losses");
-    compare_scalar(train, "loss_biased", losses, 2 * (size_t)step, tolerance);
-    compare_scalar(train, "loss_debiased", losses, 2 * (size_t)step + 1, tolerance);
-    compare_step(train, "weight", golden_get(golden, "pair/weights"), step, tolerance);
+    golden_compare_step(train, "loss_biased", losses, 2 * step, tolerance);
+    golden_compare_step(train, "loss_debiased", losses, 2 * step + 1, tolerance);
+    golden_compare_step(train, "weight", golden_get(golden, "pair/weights"), step, tolerance);
 }
 
 static void pair_finish(struct life *life, const cupel_tensors *golden, double tolerance) {
@@ -418,18 +383,18 @@ static void gradcam_step(struct life *life, int step, const cupel_tensors *golde
     char name[32];
     snprintf(name, sizeof name, "gradcam/x%d", step);
     for (int p = 0; p < 2; p++) {
-        write_uniform(&life->programs[p], "x", name, CAM_BATCH * 3 * CAM_EXTENT * CAM_EXTENT);
-        write_labels(&life->programs[p], CAM_BATCH, (size_t)step, 3);
+        golden_write_uniform(&life->programs[p], "x", name);
+        golden_write_labels(&life->programs[p], (size_t)step, 3);
     }
     golden_write_scalar(&life->programs[CAM_TRAIN], "rate", 0.05);
     golden_run(&life->programs[CAM_TRAIN]);
     golden_run(&life->programs[CAM_EXPLAIN]);
     if (golden == NULL)
         return;
-    compare_scalar(&life->programs[CAM_TRAIN], "loss", golden_get(golden, "gradcam/losses"),
-                   (size_t)step, tolerance);
-    compare_step(&life->programs[CAM_EXPLAIN], "map", golden_get(golden, "gradcam/maps"), step,
-                 tolerance);
+    golden_compare_step(&life->programs[CAM_TRAIN], "loss", golden_get(golden, "gradcam/losses"),
+                        step, tolerance);
+    golden_compare_step(&life->programs[CAM_EXPLAIN], "map", golden_get(golden, "gradcam/maps"),
+                        step, tolerance);
 }
 
 /* --- d: a smaller last batch ------------------------------------------------------------------ */
@@ -469,18 +434,18 @@ static void tail_step(struct life *life, int step, const cupel_tensors *golden, 
     struct golden_program *const train = &life->programs[batch == 8 ? TAIL_FULL : TAIL_LAST];
     char name[32];
     snprintf(name, sizeof name, "tail/x%d", step);
-    write_uniform(train, "x", name, batch * TAIL_IN);
-    write_labels(train, batch, (size_t)step, 4);
+    golden_write_uniform(train, "x", name);
+    golden_write_labels(train, (size_t)step, 4);
     golden_write_rng(train, SEED, (uint64_t)step, 8 * (uint64_t)step, batch);
     golden_write_scalar(train, "rate", 1e-2);
     golden_run(train);
     if (golden != NULL)
-        compare_scalar(train, "loss", golden_get(golden, "tail/losses"), (size_t)step, tolerance);
+        golden_compare_step(train, "loss", golden_get(golden, "tail/losses"), step, tolerance);
 }
 
 static void tail_finish(struct life *life, const cupel_tensors *golden, double tolerance) {
     struct golden_program *const evaluate = &life->programs[TAIL_EVALUATE];
-    write_uniform(evaluate, "x", "tail/evaluation", TAIL_EVALUATION * TAIL_IN);
+    golden_write_uniform(evaluate, "x", "tail/evaluation");
     golden_run(evaluate);
     golden_compare_output(evaluate, "logits", golden_get(golden, "tail/evaluation"), tolerance);
 }
@@ -505,27 +470,6 @@ static void life_close(struct life *life) {
     for (size_t i = 0; i < life->n_programs; i++)
         golden_program_close(&life->programs[i]);
     golden_machine_close(&life->machine);
-}
-
-/* Every variable, moments and tables too. */
-static cupel_tensors *life_export(struct life *life) {
-    cupel_tensors *tensors = NULL;
-    CHECK_OK(cupel_tensors_create(&tensors));
-    CHECK_OK_TEXT(cupel_parameters_export(life->machine.parameters, tensors, "", false),
-                  cupel_parameters_error(life->machine.parameters));
-    return tensors;
-}
-
-static void check_same_bits(const cupel_tensors *a, const cupel_tensors *b) {
-    CHECK_U64(cupel_tensors_count(a), cupel_tensors_count(b));
-    CHECK(cupel_tensors_count(a) > 0);
-    for (size_t i = 0; i < cupel_tensors_count(a); i++) {
-        const cupel_tensor *const x = cupel_tensors_at(a, i);
-        const cupel_tensor *const y = golden_get(b, "%s", x->name);
-        CHECK(cupel_desc_equal(&x->desc, &y->desc));
-        if (memcmp(x->data, y->data, cupel_desc_bytes(&x->desc)) != 0)
-            check_failed(__FILE__, __LINE__, "%s has other bits", x->name);
-    }
 }
 
 /* The steps of the compiler's own making, and products, in all programs of a life. */
@@ -560,7 +504,7 @@ static cupel_tensors *run_whole(const struct drill *drill, struct golden_way way
     golden_fill_parameters(life.machine.parameters, drill->name);
     for (int step = 0; step < STEPS; step++)
         drill->step(&life, step, golden, tolerance);
-    cupel_tensors *const end = life_export(&life);
+    cupel_tensors *const end = state_export(life.machine.parameters);
     if (made != NULL)
         *made = count_made(&life);
     if (golden != NULL) {
@@ -605,16 +549,15 @@ static void test_resumed(void **state) {
             golden_fill_parameters(first.machine.parameters, drill->name);
             for (int step = 0; step < kill; step++)
                 drill->step(&first, step, NULL, 0);
-            cupel_tensors *const checkpoint = life_export(&first);
+            cupel_tensors *const checkpoint = state_export(first.machine.parameters);
             life_close(&first);
             life_open(&second, drill, golden_ways[way], false, 99); /* other initial values */
-            CHECK_OK_TEXT(cupel_parameters_import(second.machine.parameters, checkpoint, "", false),
-                          cupel_parameters_error(second.machine.parameters));
+            state_import(second.machine.parameters, checkpoint);
             for (int step = kill; step < STEPS; step++)
                 drill->step(&second, step, NULL, 0);
-            cupel_tensors *const end = life_export(&second);
+            cupel_tensors *const end = state_export(second.machine.parameters);
             life_close(&second);
-            check_same_bits(whole, end);
+            state_check_same_bits(whole, end);
             cupel_tensors_destroy(end);
             cupel_tensors_destroy(checkpoint);
         }
@@ -622,58 +565,50 @@ static void test_resumed(void **state) {
     }
 }
 
-/* A process of its own trains, writes its state after `saved` steps, goes on for one more and is
- * killed; nothing of it is left but the file. */
-static void train_and_be_killed(const struct drill *drill, struct golden_way way, int saved,
-                                const char *path) {
-    const pid_t child = fork();
-    CHECK(child >= 0);
-    if (child == 0) {
-        struct life life;
-        life_open(&life, drill, way, false, 1);
-        golden_fill_parameters(life.machine.parameters, drill->name);
-        for (int step = 0; step < saved; step++)
-            drill->step(&life, step, NULL, 0);
-        cupel_tensors *const state = life_export(&life);
-        if (cupel_tensors_write(state, path) != CUPEL_STATUS_OK)
-            _exit(1);
-        drill->step(&life, saved, NULL, 0); /* lost */
-        raise(SIGKILL);
-        _exit(2);
-    }
-    int status = 0;
-    CHECK(waitpid(child, &status, 0) == child);
-    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+struct doomed {
+    const struct drill *drill;
+    struct golden_way way;
+    int saved;
+    const char *path;
+};
+
+/* Trains, writes its state after `saved` steps, goes on for one more and is killed. */
+static void train_and_die(void *user) {
+    const struct doomed *const doomed = user;
+    struct life life;
+    life_open(&life, doomed->drill, doomed->way, false, 1);
+    golden_fill_parameters(life.machine.parameters, doomed->drill->name);
+    for (int step = 0; step < doomed->saved; step++)
+        doomed->drill->step(&life, step, NULL, 0);
+    state_write(life.machine.parameters, doomed->path, doomed->saved);
+    doomed->drill->step(&life, doomed->saved, NULL, 0); /* lost */
+    raise(SIGKILL);
 }
 
 static void test_killed(void **state) {
     const struct drill *const drill = drill_of(*state);
     static const struct golden_way ways[] = {{"reference", CUPEL_TYPE_F32, false, 1},
                                              {"cpu", CUPEL_TYPE_F32, false, 1}};
-    char folder[] = "/tmp/cupel-drill-XXXXXX", path[64];
-    CHECK(mkdtemp(folder) != NULL);
+    char *const folder = drill_folder(), path[128];
     snprintf(path, sizeof path, "%s/state.safetensors", folder);
     int kills = 0;
     for (size_t way = 0; way < sizeof ways / sizeof ways[0]; way++)
         for (int saved = 0; saved < STEPS; saved++, kills++) {
             check_context("%s, %s, killed after %d steps were saved", drill->name,
                           golden_way_text(ways[way]), saved);
-            train_and_be_killed(drill, ways[way], saved, path);
-            cupel_tensors *checkpoint = NULL;
-            CHECK_OK(cupel_tensors_read(&checkpoint, path));
+            struct doomed doomed = {drill, ways[way], saved, path};
+            state_killed(train_and_die, &doomed);
             struct life life;
             life_open(&life, drill, ways[way], false, 99); /* other initial values */
-            CHECK_OK_TEXT(cupel_parameters_import(life.machine.parameters, checkpoint, "", false),
-                          cupel_parameters_error(life.machine.parameters));
+            CHECK_I64(state_read(life.machine.parameters, path), saved);
             for (int step = saved; step < STEPS; step++)
                 drill->step(&life, step, NULL, 0);
-            cupel_tensors *const end = life_export(&life);
+            cupel_tensors *const end = state_export(life.machine.parameters);
             life_close(&life);
             cupel_tensors *const whole = run_whole(drill, ways[way], false, NULL, NULL);
-            check_same_bits(whole, end);
+            state_check_same_bits(whole, end);
             cupel_tensors_destroy(whole);
             cupel_tensors_destroy(end);
-            cupel_tensors_destroy(checkpoint);
             CHECK(unlink(path) == 0);
         }
     CHECK_I64(kills, 2 * STEPS);
@@ -689,7 +624,7 @@ static struct made fused_and_unfused(const struct drill *drill, cupel_type type)
         run_whole(drill, (struct golden_way){"reference", type, false, 1}, true, NULL, &fused);
     cupel_tensors *const b =
         run_whole(drill, (struct golden_way){"reference", type, true, 1}, true, NULL, &plain);
-    check_same_bits(a, b);
+    state_check_same_bits(a, b);
     cupel_tensors_destroy(a);
     cupel_tensors_destroy(b);
     CHECK_I64(plain.fused + plain.sweep + plain.product_update, 0);

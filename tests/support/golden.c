@@ -138,8 +138,14 @@ const char *golden_way_text(struct golden_way way) {
 
 void golden_machine_open(struct golden_machine *machine, struct golden_way way, uint64_t seed) {
     const cupel_context_options options = {.device = way.device};
-    *machine = (struct golden_machine){.way = way};
-    CHECK_OK(cupel_context_create(&machine->context, &options));
+    cupel_context *context = NULL;
+    CHECK_OK(cupel_context_create(&context, &options));
+    golden_machine_open_on(machine, context, way, seed);
+}
+
+void golden_machine_open_on(struct golden_machine *machine, cupel_context *context,
+                            struct golden_way way, uint64_t seed) {
+    *machine = (struct golden_machine){.way = way, .context = context};
     CHECK_OK_TEXT(cupel_parameters_create(&machine->parameters, machine->context, way.real, seed),
                   cupel_context_error(machine->context));
     CHECK_OK_TEXT(cupel_workspace_create(&machine->workspace, machine->context),
@@ -215,6 +221,24 @@ void golden_write(struct golden_program *program, const char *input, const doubl
 void golden_write_scalar(struct golden_program *program, const char *input, double value) {
     CHECK_OK_TEXT(cupel_bindings_write_scalar(program->bindings, input, value),
                   cupel_bindings_error(program->bindings));
+}
+
+void golden_write_uniform(struct golden_program *program, const char *input, const char *name) {
+    const size_t count = (size_t)cupel_shape_count(binding(program, input)->shape);
+    double *const values = malloc(count * sizeof *values);
+    CHECK(values != NULL);
+    golden_uniform_fill(name, values, count);
+    golden_write(program, input, values, count);
+    free(values);
+}
+
+void golden_write_labels(struct golden_program *program, size_t shift, size_t classes) {
+    double labels[16];
+    const size_t count = (size_t)cupel_shape_count(binding(program, "labels")->shape);
+    CHECK(count <= sizeof labels / sizeof labels[0]);
+    for (size_t i = 0; i < count; i++)
+        labels[i] = (double)((i + shift) % classes);
+    golden_write(program, "labels", labels, count);
 }
 
 void golden_write_tensor(struct golden_program *program, const char *input,
@@ -334,6 +358,15 @@ void golden_compare_output(struct golden_program *program, const char *output,
     CHECK_U64(count, golden_count(expected));
     golden_compare(output, actual, count, expected, 0, tolerance);
     free(actual);
+}
+
+void golden_compare_step(struct golden_program *program, const char *output,
+                         const cupel_tensor *expected, int step, double tolerance) {
+    size_t count = 0;
+    double *const values = golden_output(program, output, &count);
+    CHECK_U64(golden_count(expected) % count, 0);
+    golden_compare(output, values, count, expected, (size_t)step * count, tolerance);
+    free(values);
 }
 
 void golden_compare_summary(const char *what, const double *actual, size_t count,

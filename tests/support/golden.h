@@ -58,6 +58,9 @@ struct golden_machine {
     cupel_workspace *workspace;
 };
 void golden_machine_open(struct golden_machine *machine, struct golden_way way, uint64_t seed);
+/* The same on a device of the test's own, whose context it takes over. */
+void golden_machine_open_on(struct golden_machine *machine, cupel_context *context,
+                            struct golden_way way, uint64_t seed);
 /* After the programs are closed. */
 void golden_machine_close(struct golden_machine *machine);
 cupel_graph *golden_graph(const struct golden_machine *machine);
@@ -76,6 +79,10 @@ void golden_program_close(struct golden_program *program);
 void golden_write(struct golden_program *program, const char *input, const double *values,
                   size_t count);
 void golden_write_scalar(struct golden_program *program, const char *input, double value);
+/* golden_uniform_fill(name, ...). */
+void golden_write_uniform(struct golden_program *program, const char *input, const char *name);
+/* labels[i] = (i + shift) mod classes */
+void golden_write_labels(struct golden_program *program, size_t shift, size_t classes);
 void golden_write_tensor(struct golden_program *program, const char *input,
                          const cupel_tensor *tensor);
 /* Writes "seed", "step" and rows first, first + 1, ... */
@@ -96,6 +103,9 @@ void golden_compare_number(const char *what, double actual, double expected, dou
 /* An output, whole. */
 void golden_compare_output(struct golden_program *program, const char *output,
                            const cupel_tensor *expected, double tolerance);
+/* An output, or a number, of a step against its part of a tensor whose first axis is the step. */
+void golden_compare_step(struct golden_program *program, const char *output,
+                         const cupel_tensor *expected, int step, double tolerance);
 /* Against "name/sums" and "name/samples". The sum of n numbers is held to tolerance * sum of
  * |numbers|. */
 void golden_compare_summary(const char *what, const double *actual, size_t count,

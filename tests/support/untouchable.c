@@ -51,7 +51,6 @@ static void *allocate(struct backend *backend, size_t bytes) {
     char *const pages = mmap(NULL, reachable + page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     CHECK(pages != MAP_FAILED);
     u->pieces[u->n_pieces++] = (struct piece){pages, reachable, pages + reachable - used};
-    u->stats.live++;
     return pages + reachable - used;
 }
 
@@ -71,7 +70,6 @@ static void release(struct backend *backend, void *memory, size_t bytes) {
     CHECK(piece->memory == memory && !u->running);
     CHECK_I64(munmap(piece->pages, piece->reachable + (size_t)sysconf(_SC_PAGESIZE)), 0);
     *piece = u->pieces[--u->n_pieces];
-    u->stats.live--;
 }
 
 static void write_memory(struct backend *backend, void *to, const void *from, size_t bytes) {

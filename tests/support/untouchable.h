@@ -19,10 +19,10 @@ struct untouchable_stats {
     uint64_t poisoned;     /* buffers whose life ended */
     uint64_t refused;      /* allocations wanted of the device during a run */
     uint64_t heap;         /* allocations from base/memory during a run */
-    uint64_t live;         /* pieces of memory */
 };
 
-/* Destroyed by its context. seed chooses the orders; 0: the planned order. */
+/* Destroyed by its context, when no piece of its memory may be left. seed chooses the orders; 0:
+ * the planned order. */
 struct backend *untouchable_create(uint64_t seed);
 struct untouchable_stats untouchable_stats(const struct backend *backend);
 

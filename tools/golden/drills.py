@@ -1,13 +1,17 @@
-"""What comes later, in small: four little programs, three steps each.
+"""The drills that show whether the engine has the right shape, three training steps each.
 
     dbnn      a dense layer 12 -> 8 whose weights are generated per example and sampled
     pair      two residual networks, one on generalised cross-entropy, the other weighted by loss
               tables, on images attacked by three gradient steps
     gradcam   class activation maps at an inner node, between training steps
     tail      batches of 8, 8 and then 5 under batch norm and dropout
+    programs  batches of 8, 5 and 8; evaluation, input gradient and score of the same parameters after
+              each
+    untouchable  a convolution under batch norm and dropout, with SGD and with Adam, and its evaluation
 
-Parameters start as formula.parameter(drill + "/" + name); tests/test_drill_later.c builds the same.
-Batch norm has momentum 0.1 and epsilon 1e-5; random draws have seed SEED.
+Parameters start as formula.parameter(drill + "/" + name); tests/test_drill_later.c builds the first four,
+test_drill_programs.c and test_device_untouchable.c the last two. Batch norm has momentum 0.1 and, but in
+`programs`, epsilon 1e-5; random draws have seed SEED.
 """
 import math
 
@@ -224,6 +228,95 @@ def tail(store):
               dense(p, torch.relu(norm(p, stats, dense(p, x, "hidden"), "bn", False)), "out"))
 
 
+# --- one parameter set, five programs ---------------------------------------------------------------
+
+PROGRAMS = {"a.conv.weight": (8, 1, 3, 3), "a.bn.weight": (8,), "a.bn.bias": (8,),
+            "b.conv.weight": (16, 8, 3, 3), "b.bn.weight": (16,), "b.bn.bias": (16,),
+            "fc.weight": (3, 144), "fc.bias": (3,)}
+
+
+def programs(store):
+    p, stats = parameters("programs", PROGRAMS), {}
+    adam = torch.optim.Adam(p.values(), lr=5e-3, eps=1e-2)
+
+    def block_of(x, name, training):
+        return torch.relu(norm(p, stats, conv(p, x, name + ".conv", padding=1), name + ".bn", training, 1e-3))
+
+    def batch_of(run, batch):
+        x = data(f"programs/x{run}", (batch, 1, 7, 7))
+        return x, torch.tensor([(i + run) % 3 for i in range(batch)]), range(8 * run, 8 * run + batch)
+
+    def features(x, training):
+        return block_of(F.max_pool2d(block_of(x, "a", training), 2), "b", training).flatten(1)
+
+    def add(run, **outputs):
+        add_all(store, f"programs/run{run}", outputs)
+
+    for run, batch in ((0, 8), (4, 5), (8, 8)):
+        x, labels, rows = batch_of(run, batch)
+        mask = torch.tensor(formula.dropout_mask(SEED, "drop", run, rows, (batch, 144), 0.2))
+        logits = dense(p, features(x, True) * mask, "fc")
+        loss = F.cross_entropy(logits, labels)
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+        add(run, logits=logits, loss=loss)
+        # evaluation
+        x, labels, _ = batch_of(run + 1, 8)
+        logits = dense(p, features(x, False), "fc")
+        losses = F.cross_entropy(logits, labels, reduction="none")
+        add(run + 1, logits=logits, losses=losses, loss=losses.mean())
+        # the gradient of the input
+        x, labels, _ = batch_of(run + 2, 4)
+        x.requires_grad_(True)
+        logits = dense(p, features(x, False), "fc")
+        loss = F.cross_entropy(logits, labels)
+        add(run + 2, logits=logits, loss=loss, gradient=torch.autograd.grad(loss, x)[0])
+        # the score, with a draw of each image's own at step 0
+        x, _, rows = batch_of(run + 3, 6)
+        logits = dense(p, features(x, False), "fc")
+        noise = torch.tensor(formula.sample_normal(SEED, "noise", 0, rows, (6, 3)))
+        add(run + 3, logits=logits, score=torch.logsumexp(logits + 0.1 * noise, 1))
+    add_all(store, "programs/final", p)
+    add_norms(store, "programs/final", stats)
+
+
+# --- a device nobody may touch ----------------------------------------------------------------------
+
+UNTOUCHABLE = {"conv.weight": (3, 1, 3, 3), "conv.bias": (3,), "bn.weight": (3,), "bn.bias": (3,),
+               "fc.weight": (3, 48), "fc.bias": (3,)}
+
+
+def untouchable(store):
+    batch = 6
+    for name, optimizer, options in (("sgd", torch.optim.SGD, {"momentum": 0.9}), ("adam", torch.optim.Adam, {"eps": 1e-2})):
+        p, stats = parameters("untouchable", UNTOUCHABLE), {}
+        optimizer = optimizer(p.values(), lr=0.05, weight_decay=1e-3, **options)
+
+        def features(x, training):
+            return torch.relu(norm(p, stats, conv(p, x + 0.125, "conv"), "bn", training)).flatten(1)
+
+        logits_, losses = [], []
+        for step in range(STEPS):
+            x = data(f"untouchable/x{step}", (batch, 1, 6, 6))
+            labels = torch.tensor([(i + step) % 3 for i in range(batch)])
+            rows = range(batch * step, batch * step + batch)
+            mask = torch.tensor(formula.dropout_mask(SEED, "drop", step, rows, (batch, 48), 0.25))
+            logits = dense(p, features(x, True) * mask, "fc")
+            loss = F.cross_entropy(logits, labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            logits_.append(logits)
+            losses.append(loss.item())
+        store.add(f"untouchable/{name}/logits", torch.stack(logits_))
+        store.add(f"untouchable/{name}/losses", np.array(losses))
+        store.add(f"untouchable/{name}/score",
+                  dense(p, features(data("untouchable/x90", (batch, 1, 6, 6)), False), "fc"))
+        add_all(store, f"untouchable/{name}/final", p)
+        add_norms(store, f"untouchable/{name}/final", stats)
+
+
 def make(store):
-    for part in (dbnn, pair, gradcam, tail):
+    for part in (dbnn, pair, gradcam, tail, programs, untouchable):
         part(store)

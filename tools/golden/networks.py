@@ -145,9 +145,9 @@ RESIDUAL = {"conv1.weight": (16, 3, 3, 3), "bn1.weight": (16,), "bn1.bias": (16,
             "fc.weight": (10, 32), "fc.bias": (10,)}
 
 
-def norm(p, stats, x, name, training):
+def norm(p, stats, x, name, training, epsilon=1e-5):
     mean, var = stats.setdefault(name, (x.new_zeros(x.shape[1]), x.new_ones(x.shape[1])))
-    return F.batch_norm(x, mean, var, p[name + ".weight"], p[name + ".bias"], training, 0.1, 1e-5)
+    return F.batch_norm(x, mean, var, p[name + ".weight"], p[name + ".bias"], training, 0.1, epsilon)
 
 
 def block(p, stats, x, name, stride, training):
