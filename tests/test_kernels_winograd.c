@@ -1,11 +1,15 @@
 /*
- * Winograd's convolution against the reference: three directions, paddings, channels in odd numbers
- * of blocks, images that leave parts of tiles, tiles that do not fill a group; errors stay below
- * 5e-6 of the largest result; the same bits for any number of threads; what is declined.
+ * Winograd's convolutions against the reference: tiles of 4x4 and 2x2, with AVX-512 and AVX2, three
+ * directions, paddings, channels in odd numbers of blocks, images that leave one, two and three
+ * pixels beside whole tiles, tiles that do not fill a group; errors stay below 5e-6 of the largest
+ * result; the same bits for any number of threads; what is declined.
  */
+#define _POSIX_C_SOURCE 200809L
 #include "support/kernel_case.h"
 
-#include "backend/cpu/vec_winograd.h"
+#include <stdlib.h>
+
+#include "backend/cpu/cpu.h"
 
 struct geometry {
     int64_t n, c, o, h, w, padding;
@@ -18,12 +22,13 @@ static const cupel_op *const ops[] = {&op_conv2d, &op_conv2d_backward_data,
 
 static void make(struct kernel_case *c, struct attrs_conv *attrs, enum direction d,
                  const struct geometry *g, bool bias) {
+    const cupel_layout blocked =
+        cpu_isa() == CPU_ISA_AVX2 ? CUPEL_LAYOUT_NCHW8C : CUPEL_LAYOUT_NCHW16C;
     *attrs = (struct attrs_conv){.stride = {1, 1},
                                  .padding = {g->padding, g->padding},
                                  .dilation = {1, 1},
                                  .groups = 1,
                                  .with_bias = bias && d != BACKWARD_DATA};
-    const cupel_layout blocked = CUPEL_LAYOUT_NCHW16C;
     const cupel_shape src = CUPEL_SHAPE(g->n, g->c, g->h, g->w);
     const cupel_shape dst =
         CUPEL_SHAPE(g->n, g->o, g->h + 2 * g->padding - 2, g->w + 2 * g->padding - 2);
@@ -51,27 +56,38 @@ static void make(struct kernel_case *c, struct attrs_conv *attrs, enum direction
 }
 
 static bool available(void) {
-    return cpu_vec_winograd()->source != NULL;
+    return cpu_isa() != CPU_ISA_BASELINE;
 }
 
-static void test_directions(void **state) {
-    (void)state;
-    static const struct geometry geometries[] = {{1, 32, 32, 6, 6, 0},  {3, 32, 64, 9, 10, 0},
-                                                 {2, 16, 32, 8, 8, 1},  {2, 48, 16, 7, 5, 1},
-                                                 {1, 32, 80, 12, 9, 2}, {5, 64, 32, 13, 13, 1},
-                                                 {2, 96, 144, 6, 7, 1}, {17, 32, 32, 10, 10, 0},
-                                                 {9, 80, 48, 11, 6, 2}, {1, 160, 32, 14, 14, 1}};
-    for (size_t i = 0; i < sizeof geometries / sizeof geometries[0] && available(); i++)
+static const char *const kernels[] = {"vec:winograd", "vec:winograd-2x2"};
+
+static void check_directions(void) {
+    static const struct geometry geometries[] = {
+        {1, 32, 32, 6, 6, 0},    {3, 32, 64, 9, 10, 0},   {2, 16, 32, 8, 8, 1},
+        {2, 48, 16, 7, 5, 1},    {1, 32, 80, 12, 9, 2},   {5, 64, 32, 13, 13, 1},
+        {2, 96, 144, 6, 7, 1},   {17, 32, 32, 10, 10, 0}, {9, 80, 48, 11, 6, 2},
+        {1, 160, 32, 14, 14, 1}, {4, 32, 32, 2, 30, 1}};
+    for (size_t i = 0; i < sizeof geometries / sizeof geometries[0]; i++)
         for (int d = FORWARD; d <= BACKWARD_WEIGHTS; d++)
-            for (int bias = 0; bias < 2; bias++) {
+            for (int variant = 0; variant < 4; variant++) {
                 struct kernel_case c;
                 struct attrs_conv attrs;
-                make(&c, &attrs, (enum direction)d, &geometries[i], bias);
-                const struct kernel *kernel = case_kernel(ops[d]->name, "vec:winograd");
+                make(&c, &attrs, (enum direction)d, &geometries[i], variant % 2);
+                const struct kernel *kernel = case_kernel(ops[d]->name, kernels[variant / 2]);
                 CHECK(case_check(&c, kernel, 2, 5e-6, 1.0));
                 case_check_threads(&c, kernel);
                 case_release(&c);
             }
+}
+
+static void test_directions(void **state) {
+    (void)state;
+    if (available())
+        check_directions();
+    CHECK(setenv("CUPEL_ISA", "avx2", 1) == 0);
+    if (available())
+        check_directions();
+    CHECK(unsetenv("CUPEL_ISA") == 0);
 }
 
 /* Constant images and filters: every window sums c * 9 products, which come out nearly exact. */
@@ -133,7 +149,7 @@ static void test_declines(void **state) {
     CHECK(!case_run(&c, kernel, 1));
     CHECK(c.why != NULL);
     case_release(&c);
-    static const struct geometry tiny = {1, 32, 32, 3, 3, 0};
+    static const struct geometry tiny = {1, 32, 32, 3, 3, 0}; /* one pixel for 16 products */
     make(&c, &attrs, FORWARD, &tiny, false);
     CHECK(!case_run(&c, kernel, 1));
     case_release(&c);

@@ -1,74 +1,91 @@
 /*
- * The loops behind vec_winograd.h. A vector holds one pixel's 16 channels, so transforms are sums
- * of vectors; products keep 28 (gradients: 16) sums in registers and broadcast the other factor.
- * Test: tests/test_kernels_winograd.c
+ * The transforms behind vec_winograd.h. A vector holds one pixel's block of channels, so transforms
+ * are sums of vectors: first down the columns, then along the rows. Values at a point and at its
+ * negative share their sums and are made together. Test: tests/test_kernels_winograd.c
  */
 #include "backend/cpu/vec_winograd.h"
 
 #include <stddef.h>
 
 #include "backend/cpu/vec.h"
+#include "backend/cpu/vec_lanes.h"
 
-#if CUPEL_VEC_ISA == 2
-#include <immintrin.h>
+#if CUPEL_VEC_ISA > 0
 
-#define FULLY_UNROLLED _Pragma("GCC unroll 16")
-
-typedef __m512 vector;
-
-static inline vector times(float factor, vector x) {
-    return _mm512_mul_ps(_mm512_set1_ps(factor), x);
+VEC_INLINE vector times(float factor, vector x) {
+    return vec_mul(vec_set(factor), x);
 }
 
 /* x + factor y */
-static inline vector plus(vector x, float factor, vector y) {
-    return _mm512_fmadd_ps(_mm512_set1_ps(factor), y, x);
+VEC_INLINE vector plus(vector x, float factor, vector y) {
+    return vec_fma(vec_set(factor), y, x);
 }
 
-static inline vector add(vector x, vector y) {
-    return _mm512_add_ps(x, y);
-}
-
-static inline vector sub(vector x, vector y) {
-    return _mm512_sub_ps(x, y);
+/* x - factor y */
+VEC_INLINE vector minus(vector x, float factor, vector y) {
+    return vec_fnma(vec_set(factor), y, x);
 }
 
 /* Points of interpolation: 0, a, -a, b, -b and infinity. These lose least (Barabasz et al. 2020
  * study the choice) and are exact in binary, as are their squares; 1 and 2 would save a few
- * products and lose two to four times as much. */
+ * products and lose two to four times as much. Short lines do with 0, a, -a and infinity. */
 #define POINT_A 0.625F
 #define POINT_B 1.5F
 #define A2 (POINT_A * POINT_A)
 #define B2 (POINT_B * POINT_B)
-/* 1 / (the product of the distances to the other finite points) */
+/* 1 / (the product of the distances to the other finite points); filters carry it. Pixels of short
+ * lines carry what it is too much or too little for them: A2 - B2 at a and -a, -B2 at 0. */
 #define SHARE_0 (1.0F / (A2 * B2))
 #define SHARE_A (1.0F / (2 * A2 * (A2 - B2)))
 #define SHARE_B (1.0F / (2 * B2 * (B2 - A2)))
 
-/* Six pixels in a line to six values. */
-static inline void source_line(const vector d[6], vector t[6]) {
-    const vector even_a = plus(d[4], -B2, d[2]), odd_a = times(POINT_A, plus(d[3], -B2, d[1]));
-    const vector even_b = plus(d[4], -A2, d[2]), odd_b = times(POINT_B, plus(d[3], -A2, d[1]));
-    t[0] = plus(plus(d[4], -(A2 + B2), d[2]), A2 * B2, d[0]);
-    t[1] = add(even_a, odd_a);
-    t[2] = sub(even_a, odd_a);
-    t[3] = add(even_b, odd_b);
-    t[4] = sub(even_b, odd_b);
-    t[5] = plus(plus(d[5], -(A2 + B2), d[3]), A2 * B2, d[1]);
+enum { LONG = 6, SHORT = 4 }; /* points of a line */
+
+/* Pairs of points whose values share sums. */
+enum pair { PAIR_A, PAIR_B, PAIR_ENDS };
+static const int first_of[] = {1, 3, 0}, second_of[] = {2, 4, 5};
+
+VEC_INLINE bool has_pair(int points, enum pair pair) {
+    return points == LONG || pair != PAIR_B;
 }
 
-/* Four pixels of a gradient in a line to six values: as a filter of four taps. */
-static inline void gradient_line(const vector d[4], vector t[6]) {
-    const vector even_a = times(SHARE_A, plus(d[0], A2, d[2]));
-    const vector odd_a = times(SHARE_A * POINT_A, plus(d[1], A2, d[3]));
-    const vector even_b = times(SHARE_B, plus(d[0], B2, d[2]));
-    const vector odd_b = times(SHARE_B * POINT_B, plus(d[1], B2, d[3]));
-    t[0] = times(SHARE_0, d[0]);
-    t[1] = add(even_a, odd_a);
-    t[2] = sub(even_a, odd_a);
-    t[3] = add(even_b, odd_b);
-    t[4] = sub(even_b, odd_b);
-    t[5] = d[3];
+/* Two of the values that the pixels of a line have at its points. */
+VEC_INLINE void source_pair(const vector *d, int points, enum pair pair, vector *first,
+                            vector *second) {
+    if (pair == PAIR_ENDS && points == LONG) {
+        *first = plus(minus(d[4], A2 + B2, d[2]), A2 * B2, d[0]);
+        *second = plus(minus(d[5], A2 + B2, d[3]), A2 * B2, d[1]);
+    } else if (pair == PAIR_ENDS) {
+        *first = minus(times(A2 * B2, d[0]), B2, d[2]);
+        *second = minus(d[3], A2, d[1]);
+    } else if (points == LONG) {
+        const float point = pair == PAIR_A ? POINT_A : POINT_B, other = pair == PAIR_A ? B2 : A2;
+        const vector even = minus(d[4], other, d[2]), odd = minus(d[3], other, d[1]);
+        *first = plus(even, point, odd);
+        *second = minus(even, point, odd);
+    } else {
+        const vector even = times(A2 - B2, d[2]);
+        *first = plus(even, (A2 - B2) * POINT_A, d[1]);
+        *second = minus(even, (A2 - B2) * POINT_A, d[1]);
+    }
+}
+
+/* The values of a gradient's pixels (two fewer than points) as taps of a filter, but for its
+ * shares. */
+VEC_INLINE void gradient_line(const vector *d, int points, vector *t) {
+    if (points == LONG) {
+        const vector even_a = plus(d[0], A2, d[2]), odd_a = plus(d[1], A2, d[3]);
+        const vector even_b = plus(d[0], B2, d[2]), odd_b = plus(d[1], B2, d[3]);
+        t[1] = plus(even_a, POINT_A, odd_a);
+        t[2] = minus(even_a, POINT_A, odd_a);
+        t[3] = plus(even_b, POINT_B, odd_b);
+        t[4] = minus(even_b, POINT_B, odd_b);
+    } else {
+        t[1] = plus(d[0], POINT_A, d[1]);
+        t[2] = minus(d[0], POINT_A, d[1]);
+    }
+    t[0] = d[0];
+    t[5] = d[points - 3];
 }
 
 /* Sums and differences of the values at a and -a, b and -b. */
@@ -76,387 +93,349 @@ struct pairs {
     vector sum_a, difference_a, sum_b, difference_b;
 };
 
-static inline struct pairs pairs_of(const vector m[6]) {
-    return (struct pairs){add(m[1], m[2]), sub(m[1], m[2]), add(m[3], m[4]), sub(m[3], m[4])};
+VEC_INLINE struct pairs pairs_of(const vector *m, int points) {
+    struct pairs p = {.sum_a = vec_add(m[1], m[2]), .difference_a = vec_sub(m[1], m[2])};
+    p.sum_b = points == LONG ? vec_add(m[3], m[4]) : vec_zero();
+    p.difference_b = points == LONG ? vec_sub(m[3], m[4]) : vec_zero();
+    return p;
 }
 
-/* Six values to four pixels in a line. */
-static inline void result_line(const vector m[6], vector y[4]) {
-    const struct pairs p = pairs_of(m);
-    y[0] = add(add(m[0], p.sum_a), p.sum_b);
-    y[1] = plus(times(POINT_A, p.difference_a), POINT_B, p.difference_b);
-    y[2] = plus(times(A2, p.sum_a), B2, p.sum_b);
-    y[3] = plus(plus(m[5], A2 * POINT_A, p.difference_a), B2 * POINT_B, p.difference_b);
+/* Values of a line to its pixels 0 and 2 (even) or 1 and 3; short lines have 0 and 1 alone. */
+VEC_INLINE void result_pair(const vector *m, int points, bool even, vector *first, vector *second) {
+    const struct pairs p = pairs_of(m, points);
+    if (points == SHORT) {
+        *first = even ? vec_add(m[0], p.sum_a) : plus(m[5], POINT_A, p.difference_a);
+        *second = *first;
+    } else if (even) {
+        *first = vec_add(vec_add(m[0], p.sum_a), p.sum_b);
+        *second = plus(times(A2, p.sum_a), B2, p.sum_b);
+    } else {
+        *first = plus(times(POINT_A, p.difference_a), POINT_B, p.difference_b);
+        *second = plus(plus(m[5], A2 * POINT_A, p.difference_a), B2 * POINT_B, p.difference_b);
+    }
 }
 
-/* Three taps in a line to six values. */
-static inline void filter_line(const vector g[3], vector t[6]) {
+/* Three taps in a line to their values. */
+VEC_INLINE void filter_line(const vector *g, vector *t) {
     const vector even_a = times(SHARE_A, plus(g[0], A2, g[2]));
     const vector odd_a = times(SHARE_A * POINT_A, g[1]);
     const vector even_b = times(SHARE_B, plus(g[0], B2, g[2]));
     const vector odd_b = times(SHARE_B * POINT_B, g[1]);
     t[0] = times(SHARE_0, g[0]);
-    t[1] = add(even_a, odd_a);
-    t[2] = sub(even_a, odd_a);
-    t[3] = add(even_b, odd_b);
-    t[4] = sub(even_b, odd_b);
+    t[1] = vec_add(even_a, odd_a);
+    t[2] = vec_sub(even_a, odd_a);
+    t[3] = vec_add(even_b, odd_b);
+    t[4] = vec_sub(even_b, odd_b);
     t[5] = g[2];
 }
 
-/* Six values to the gradients of three taps in a line. */
-static inline void weights_line(const vector m[6], vector y[3]) {
-    const struct pairs p = pairs_of(m);
-    y[0] = add(add(m[0], p.sum_a), p.sum_b);
-    y[1] = plus(times(POINT_A, p.difference_a), POINT_B, p.difference_b);
-    y[2] = plus(plus(m[5], A2, p.sum_a), B2, p.sum_b);
+/* Values to the gradients of three taps in a line; the shares that gradient_line() left out. */
+VEC_INLINE void weights_line(const vector *m, int points, vector *y) {
+    const struct pairs p = pairs_of(m, points);
+    y[0] = plus(times(SHARE_0, m[0]), SHARE_A, p.sum_a);
+    y[1] = times(SHARE_A * POINT_A, p.difference_a);
+    y[2] = plus(m[5], SHARE_A * A2, p.sum_a);
+    if (points == LONG) {
+        y[0] = plus(y[0], SHARE_B, p.sum_b);
+        y[1] = plus(y[1], SHARE_B * POINT_B, p.difference_b);
+        y[2] = plus(y[2], SHARE_B * B2, p.sum_b);
+    }
 }
 
-static void filter(const float *weights, int64_t lane_stride, bool flipped, float *out,
+/* ---- filters ---- */
+
+/* The points that a line has, as indices of the six. */
+VEC_INLINE int point_of(int index, int points) {
+    return points == LONG || index < 3 ? index : 5;
+}
+
+static void filter(const float *weights, int64_t lane_stride, bool flipped, bool small, float *out,
                    int64_t stride) {
+    const int points = small ? SHORT : LONG;
     vector columns[3][6];
     for (int j = 0; j < 3; j++) {
         vector g[3];
         for (int i = 0; i < 3; i++) {
-            float taps[WINOGRAD_BLOCK];
+            float taps[VEC_LANES];
             const int tap = flipped ? 8 - (i * 3 + j) : i * 3 + j;
-            for (int lane = 0; lane < WINOGRAD_BLOCK; lane++)
+            for (int lane = 0; lane < VEC_LANES; lane++)
                 taps[lane] = weights[lane * lane_stride + tap];
-            g[i] = _mm512_loadu_ps(taps);
+            g[i] = vec_load(taps);
         }
         filter_line(g, columns[j]);
     }
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < points; i++) {
         vector g[3], t[6];
         for (int j = 0; j < 3; j++)
-            g[j] = columns[j][i];
+            g[j] = columns[j][point_of(i, points)];
         filter_line(g, t);
-        for (int j = 0; j < 6; j++)
-            _mm512_storeu_ps(out + (i * 6 + j) * stride, t[j]);
+        for (int j = 0; j < points; j++)
+            vec_store(out + (i * points + j) * stride, t[point_of(j, points)]);
     }
 }
 
 /* Lots 4, 2 and 1 apart are added first. */
-static inline vector sum_of_cuts(const float *d, int64_t cuts, int64_t cut_stride) {
+static vector sum_of_cuts(const float *d, int64_t cuts, int64_t cut_stride) {
     vector sum[8];
-    for (int64_t c = 0; c < cuts; c++)
-        sum[c] = _mm512_loadu_ps(d + c * cut_stride);
+    sum[0] = vec_load(d);
+    for (int64_t c = 1; c < cuts; c++)
+        sum[c] = vec_load(d + c * cut_stride);
     for (int64_t half = cuts / 2; half > 0; half /= 2)
         for (int64_t c = 0; c < half; c++)
-            sum[c] = add(sum[c], sum[c + half]);
+            sum[c] = vec_add(sum[c], sum[c + half]);
     return sum[0];
 }
 
-static void weights(const float *d, int64_t stride, int64_t cuts, int64_t cut_stride, float *out) {
+VEC_INLINE void weights_of(const float *d, int64_t stride, int64_t cuts, int64_t cut_stride,
+                           int points, float *out) {
     vector columns[6][3];
-    for (int j = 0; j < 6; j++) {
+    for (int j = 0; j < points; j++) {
         vector m[6];
-        for (int i = 0; i < 6; i++)
-            m[i] = sum_of_cuts(d + (i * 6 + j) * stride, cuts, cut_stride);
-        weights_line(m, columns[j]);
+        for (int i = 0; i < points; i++)
+            m[point_of(i, points)] = sum_of_cuts(d + (i * points + j) * stride, cuts, cut_stride);
+        weights_line(m, points, columns[point_of(j, points)]);
     }
     for (int i = 0; i < 3; i++) {
         vector m[6], y[3];
-        for (int j = 0; j < 6; j++)
-            m[j] = columns[j][i];
-        weights_line(m, y);
+        for (int j = 0; j < points; j++)
+            m[point_of(j, points)] = columns[point_of(j, points)][i];
+        weights_line(m, points, y);
         for (int j = 0; j < 3; j++)
-            _mm512_storeu_ps(out + (i * 3 + j) * WINOGRAD_BLOCK, y[j]);
+            vec_store(out + (i * 3 + j) * VEC_LANES, y[j]);
     }
 }
 
-/* Pixels of a tile: its lines (of zeros outside the image) and which of its columns are inside. */
+static void weights(const float *d, int64_t stride, int64_t cuts, int64_t cut_stride, bool small,
+                    float *out) {
+    if (small)
+        weights_of(d, stride, cuts, cut_stride, SHORT, out);
+    else
+        weights_of(d, stride, cuts, cut_stride, LONG, out);
+}
+
+/* ---- tiles ---- */
+
+/* Pixels that are read: their lines (of zeros outside the image), and which columns are inside. */
 struct window {
-    const float *lines[6];
-    __mmask16 inside[6];
+    const float *lines[LONG];
+    vector_mask inside[LONG];
     bool whole;
 };
 
-static const float zeros[6 * WINOGRAD_BLOCK];
+static const float zeros[LONG * VEC_LANES];
 
-static inline struct window window_at(const struct winograd_image *image, const float *pixels,
-                                      int64_t y, int64_t x, int side) {
-    struct window window = {.whole =
-                                y >= 0 && x >= 0 && y + side <= image->h && x + side <= image->w};
-    for (int i = 0; i < side; i++) {
-        const bool line = y + i >= 0 && y + i < image->h, column = x + i >= 0 && x + i < image->w;
-        window.lines[i] = line ? pixels + ((y + i) * image->w + x) * WINOGRAD_BLOCK : zeros;
-        window.inside[i] = column ? 0xFFFF : 0;
+VEC_INLINE struct window window_at(const struct winograd_images *images, const float *pixels,
+                                   const struct winograd_tile *tile, int rows, int columns) {
+    const int64_t y = tile->y, x = tile->x;
+    struct window window = {.whole = y >= 0 && x >= 0 && y + rows <= images->h &&
+                                     x + columns <= images->w};
+    const int64_t line = images->w * VEC_LANES;
+    const float *first = pixels + tile->image * images->stride + y * line + x * VEC_LANES;
+    if (window.whole) {
+        VEC_UNROLLED
+        for (int i = 0; i < rows; i++)
+            window.lines[i] = first + i * line;
+        return window;
     }
+    for (int i = 0; i < rows; i++)
+        window.lines[i] = y + i >= 0 && y + i < images->h ? first + i * line : zeros;
+    for (int j = 0; j < columns; j++)
+        window.inside[j] = vec_mask(x + j >= 0 && x + j < images->w);
     return window;
 }
 
-static inline __attribute__((always_inline)) vector pixel(const struct window *window, bool whole,
-                                                          int i, int j) {
-    const float *at = window->lines[i] + j * WINOGRAD_BLOCK;
-    return whole ? _mm512_loadu_ps(at) : _mm512_maskz_loadu_ps(window->inside[j], at);
+VEC_INLINE vector pixel(const struct window *window, bool whole, int i, int j) {
+    const float *at = window->lines[i] + j * VEC_LANES;
+    return whole ? vec_load(at) : vec_load_if(window->inside[j], at);
 }
 
-/* Transforms two lines of six values each and stores them. */
-static inline __attribute__((always_inline)) void store_lines(const vector a[6], const vector b[6],
-                                                              float *to_a, float *to_b,
-                                                              int64_t stride) {
-    vector t[6];
-    source_line(a, t);
-    FULLY_UNROLLED
-    for (int j = 0; j < 6; j++)
-        _mm512_storeu_ps(to_a + j * stride, t[j]);
-    source_line(b, t);
-    FULLY_UNROLLED
-    for (int j = 0; j < 6; j++)
-        _mm512_storeu_ps(to_b + j * stride, t[j]);
+VEC_INLINE void store_source_line(const vector *d, int points, float *out, int64_t stride) {
+    VEC_UNROLLED
+    for (int p = PAIR_A; p <= PAIR_ENDS; p++)
+        if (has_pair(points, (enum pair)p)) {
+            vector first, second;
+            source_pair(d, points, (enum pair)p, &first, &second);
+            vec_store(out + first_of[p] * stride, first);
+            vec_store(out + second_of[p] * stride, second);
+        }
 }
 
-/* Lines that share sums are made together, so that nothing but results leaves the registers. */
-static inline __attribute__((always_inline)) void source_of(const struct window *w, bool whole,
-                                                            float *out, int64_t stride) {
-    vector a[6], b[6];
-    FULLY_UNROLLED
-    for (int j = 0; j < 6; j++) {
-        const vector even = plus(pixel(w, whole, 4, j), -B2, pixel(w, whole, 2, j));
-        const vector odd = times(POINT_A, plus(pixel(w, whole, 3, j), -B2, pixel(w, whole, 1, j)));
-        a[j] = add(even, odd);
-        b[j] = sub(even, odd);
+/* Pair after pair of rows, so that nothing but values leaves the registers. */
+VEC_INLINE void source_of(const struct window *w, bool whole, int rows, int columns, float *out,
+                          int64_t stride) {
+    VEC_UNROLLED
+    for (int p = PAIR_A; p <= PAIR_ENDS; p++)
+        if (has_pair(rows, (enum pair)p)) {
+            vector first[LONG], second[LONG];
+            VEC_UNROLLED
+            for (int j = 0; j < columns; j++) {
+                vector d[LONG];
+                VEC_UNROLLED
+                for (int i = 0; i < rows; i++)
+                    d[i] = pixel(w, whole, i, j);
+                source_pair(d, rows, (enum pair)p, &first[j], &second[j]);
+            }
+            store_source_line(first, columns, out + first_of[p] * 6 * stride, stride);
+            store_source_line(second, columns, out + second_of[p] * 6 * stride, stride);
+        }
+}
+
+VEC_INLINE void source_in(const struct winograd_images *images, int rows, int columns,
+                          const float *pixels, const struct winograd_tile *tiles, int64_t n,
+                          float *out, int64_t stride, int64_t tile_stride) {
+    for (int64_t t = 0; t < n; t++) {
+        const struct window window = window_at(images, pixels, &tiles[t], rows, columns);
+        if (window.whole)
+            source_of(&window, true, rows, columns, out + t * tile_stride, stride);
+        else
+            source_of(&window, false, rows, columns, out + t * tile_stride, stride);
     }
-    store_lines(a, b, out + 6 * stride, out + 12 * stride, stride);
-    FULLY_UNROLLED
-    for (int j = 0; j < 6; j++) {
-        const vector even = plus(pixel(w, whole, 4, j), -A2, pixel(w, whole, 2, j));
-        const vector odd = times(POINT_B, plus(pixel(w, whole, 3, j), -A2, pixel(w, whole, 1, j)));
-        a[j] = add(even, odd);
-        b[j] = sub(even, odd);
-    }
-    store_lines(a, b, out + 18 * stride, out + 24 * stride, stride);
-    FULLY_UNROLLED
-    for (int j = 0; j < 6; j++) {
-        a[j] = plus(plus(pixel(w, whole, 4, j), -(A2 + B2), pixel(w, whole, 2, j)), A2 * B2,
-                    pixel(w, whole, 0, j));
-        b[j] = plus(plus(pixel(w, whole, 5, j), -(A2 + B2), pixel(w, whole, 3, j)), A2 * B2,
-                    pixel(w, whole, 1, j));
-    }
-    store_lines(a, b, out, out + 30 * stride, stride);
 }
 
-static void source(const struct winograd_image *image, const float *pixels, int64_t y, int64_t x,
-                   float *out, int64_t stride) {
-    const struct window window = window_at(image, pixels, y, x, 6);
-    if (window.whole)
-        source_of(&window, true, out, stride);
-    else
-        source_of(&window, false, out, stride);
+/* Each form has its own unrolled code. */
+#define FOR_FORM(form, call) \
+    switch (form) { \
+    case WINOGRAD_4X4: call(LONG, LONG); break; \
+    case WINOGRAD_4X2: call(LONG, SHORT); break; \
+    case WINOGRAD_2X4: call(SHORT, LONG); break; \
+    case WINOGRAD_2X2: call(SHORT, SHORT); break; \
+    case WINOGRAD_FORMS: break; \
+    }
+
+static void source(const struct winograd_images *images, enum winograd_form form,
+                   const float *pixels, const struct winograd_tile *tiles, int64_t n, float *out,
+                   int64_t stride, int64_t tile_stride){
+#define CALL(rows, columns) \
+    source_in(images, rows, columns, pixels, tiles, n, out, stride, tile_stride)
+    FOR_FORM(form, CALL)
+#undef CALL
 }
 
-static inline __attribute__((always_inline)) void gradient_of(const struct window *w, bool whole,
-                                                              float *out, int64_t stride,
-                                                              float *sum) {
-    vector columns[4][6];
-    vector total = _mm512_setzero_ps();
-    FULLY_UNROLLED
-    for (int j = 0; j < 4; j++) {
+VEC_INLINE void gradient_of(const struct window *w, bool whole, int rows, int columns, float *out,
+                            int64_t stride, float *sum) {
+    vector values[4][6];
+    vector total = vec_zero();
+    VEC_UNROLLED
+    for (int j = 0; j < columns - 2; j++) {
         vector d[4];
-        FULLY_UNROLLED
-        for (int i = 0; i < 4; i++)
+        VEC_UNROLLED
+        for (int i = 0; i < rows - 2; i++)
             d[i] = pixel(w, whole, i, j);
-        total = add(total, add(add(d[0], d[1]), add(d[2], d[3])));
-        gradient_line(d, columns[j]);
+        total = vec_add(total, vec_add(d[0], d[1]));
+        if (rows == LONG)
+            total = vec_add(total, vec_add(d[2], d[3]));
+        gradient_line(d, rows, values[j]);
     }
     if (sum != NULL)
-        _mm512_storeu_ps(sum, add(_mm512_loadu_ps(sum), total));
-    FULLY_UNROLLED
-    for (int i = 0; i < 6; i++) {
+        vec_store(sum, vec_add(vec_load(sum), total));
+    VEC_UNROLLED
+    for (int i = 0; i < rows; i++) {
+        const int row = point_of(i, rows);
         vector d[4], t[6];
-        FULLY_UNROLLED
-        for (int j = 0; j < 4; j++)
-            d[j] = columns[j][i];
-        gradient_line(d, t);
-        FULLY_UNROLLED
-        for (int j = 0; j < 6; j++)
-            _mm512_storeu_ps(out + (i * 6 + j) * stride, t[j]);
+        VEC_UNROLLED
+        for (int j = 0; j < columns - 2; j++)
+            d[j] = values[j][row];
+        gradient_line(d, columns, t);
+        VEC_UNROLLED
+        for (int j = 0; j < columns; j++)
+            vec_store(out + (row * 6 + point_of(j, columns)) * stride, t[point_of(j, columns)]);
     }
 }
 
-static void gradient(const struct winograd_image *image, const float *pixels, int64_t y, int64_t x,
-                     float *out, int64_t stride, float *sum) {
-    const struct window window = window_at(image, pixels, y, x, 4);
-    if (window.whole)
-        gradient_of(&window, true, out, stride, sum);
-    else
-        gradient_of(&window, false, out, stride, sum);
+VEC_INLINE void gradient_in(const struct winograd_images *images, int rows, int columns,
+                            const float *pixels, const struct winograd_tile *tiles, int64_t n,
+                            float *out, int64_t stride, int64_t tile_stride, float *sum) {
+    for (int64_t t = 0; t < n; t++) {
+        const struct window window = window_at(images, pixels, &tiles[t], rows - 2, columns - 2);
+        if (window.whole)
+            gradient_of(&window, true, rows, columns, out + t * tile_stride, stride, sum);
+        else
+            gradient_of(&window, false, rows, columns, out + t * tile_stride, stride, sum);
+    }
 }
 
-/* One line of results, `width` pixels of it. */
-static inline __attribute__((always_inline)) void store_result(const vector m[6], vector bias,
-                                                               int64_t width, float *to) {
+static void gradient(const struct winograd_images *images, enum winograd_form form,
+                     const float *pixels, const struct winograd_tile *tiles, int64_t n, float *out,
+                     int64_t stride, int64_t tile_stride, float *sum){
+#define CALL(rows, columns) \
+    gradient_in(images, rows, columns, pixels, tiles, n, out, stride, tile_stride, sum)
+    FOR_FORM(form, CALL)
+#undef CALL
+}
+
+/* One line of a tile's pixels, `width` of them. */
+VEC_INLINE void store_result(const vector *m, int points, vector bias, int64_t width, float *to) {
     vector line[4];
-    result_line(m, line);
-    if (width == 4 && (uintptr_t)to % sizeof(vector) == 0) {
-        FULLY_UNROLLED
-        for (int j = 0; j < 4; j++)
-            _mm512_stream_ps(to + j * WINOGRAD_BLOCK, add(line[j], bias));
+    result_pair(m, points, true, &line[0], &line[2]);
+    result_pair(m, points, false, &line[1], &line[3]);
+    if (width == points - 2 && (uintptr_t)to % sizeof(vector) == 0) {
+        VEC_UNROLLED
+        for (int j = 0; j < points - 2; j++)
+            vec_stream(to + j * VEC_LANES, vec_add(line[j], bias));
     } else {
-        FULLY_UNROLLED
-        for (int j = 0; j < 4; j++)
+        VEC_UNROLLED
+        for (int j = 0; j < points - 2; j++)
             if (j < width)
-                _mm512_storeu_ps(to + j * WINOGRAD_BLOCK, add(line[j], bias));
+                vec_store(to + j * VEC_LANES, vec_add(line[j], bias));
     }
 }
 
-static void result(const struct winograd_image *image, const float *in, int64_t stride,
-                   const float *bias, int64_t y, int64_t x, float *pixels) {
-    const vector more = bias == NULL ? _mm512_setzero_ps() : _mm512_loadu_ps(bias);
-    const int64_t rows = image->h - y < 4 ? image->h - y : 4;
-    const int64_t width = image->w - x < 4 ? image->w - x : 4;
-    const int64_t line = image->w * WINOGRAD_BLOCK;
-    float *to = pixels + (y * image->w + x) * WINOGRAD_BLOCK;
-    vector a[6], b[6];
-    FULLY_UNROLLED
-    for (int j = 0; j < 6; j++) { /* lines 0 and 2 take sums, 1 and 3 differences */
-        const float *m = in + j * stride;
-        const vector sum_a = add(_mm512_loadu_ps(m + 6 * stride), _mm512_loadu_ps(m + 12 * stride));
-        const vector sum_b =
-            add(_mm512_loadu_ps(m + 18 * stride), _mm512_loadu_ps(m + 24 * stride));
-        a[j] = add(add(_mm512_loadu_ps(m), sum_a), sum_b);
-        b[j] = plus(times(A2, sum_a), B2, sum_b);
+VEC_INLINE void result_of(int rows, int columns, const float *in, int64_t stride, vector bias,
+                          int64_t height, int64_t width, float *to, int64_t line) {
+    VEC_UNROLLED
+    for (int odd = 0; odd < 2; odd++) {
+        vector first[6], second[6];
+        if (odd >= height)
+            return;
+        VEC_UNROLLED
+        for (int j = 0; j < columns; j++) {
+            const int column = point_of(j, columns);
+            vector m[6];
+            VEC_UNROLLED
+            for (int i = 0; i < rows; i++)
+                m[point_of(i, rows)] = vec_load(in + (point_of(i, rows) * 6 + column) * stride);
+            result_pair(m, rows, odd == 0, &first[column], &second[column]);
+        }
+        store_result(first, columns, bias, width, to + odd * line);
+        if (rows == LONG && odd + 2 < height)
+            store_result(second, columns, bias, width, to + (odd + 2) * line);
     }
-    store_result(a, more, width, to);
-    if (rows > 2)
-        store_result(b, more, width, to + 2 * line);
-    if (rows < 2)
-        return;
-    FULLY_UNROLLED
-    for (int j = 0; j < 6; j++) {
-        const float *m = in + j * stride;
-        const vector difference_a =
-            sub(_mm512_loadu_ps(m + 6 * stride), _mm512_loadu_ps(m + 12 * stride));
-        const vector difference_b =
-            sub(_mm512_loadu_ps(m + 18 * stride), _mm512_loadu_ps(m + 24 * stride));
-        a[j] = plus(times(POINT_A, difference_a), POINT_B, difference_b);
-        b[j] = plus(plus(_mm512_loadu_ps(m + 30 * stride), A2 * POINT_A, difference_a),
-                    B2 * POINT_B, difference_b);
+}
+
+VEC_INLINE void result_in(const struct winograd_images *images, int rows, int columns,
+                          const float *in, int64_t stride, int64_t tile_stride, const float *bias,
+                          const struct winograd_tile *tiles, int64_t n, float *pixels) {
+    const vector more = bias == NULL ? vec_zero() : vec_load(bias);
+    const int64_t line = images->w * VEC_LANES;
+    for (int64_t t = 0; t < n; t++) {
+        const struct winograd_tile tile = tiles[t];
+        const int64_t width = images->w - tile.x < columns - 2 ? images->w - tile.x : columns - 2;
+        result_of(rows, columns, in + t * tile_stride, stride, more, images->h - tile.y, width,
+                  pixels + tile.image * images->stride + tile.y * line + tile.x * VEC_LANES, line);
     }
-    store_result(a, more, width, to + line);
-    if (rows > 3)
-        store_result(b, more, width, to + 3 * line);
+}
+
+static void result(const struct winograd_images *images, enum winograd_form form, const float *in,
+                   int64_t stride, int64_t tile_stride, const float *bias,
+                   const struct winograd_tile *tiles, int64_t n, float *pixels) {
+#define CALL(rows, columns) \
+    result_in(images, rows, columns, in, stride, tile_stride, bias, tiles, n, pixels)
+    FOR_FORM(form, CALL)
+#undef CALL
 }
 
 static void drain(void) {
     _mm_sfence();
 }
 
-static void product2(const float *v, const float *u, int64_t blocks, float *m) {
-    vector sum[WINOGRAD_GROUP][2];
-    FULLY_UNROLLED
-    for (int t = 0; t < WINOGRAD_GROUP; t++)
-        sum[t][0] = sum[t][1] = _mm512_setzero_ps();
-    for (int64_t b = 0; b < blocks; b++) {
-        FULLY_UNROLLED
-        for (int k = 0; k < WINOGRAD_BLOCK; k++) {
-            const vector u0 = _mm512_loadu_ps(u + k * 32), u1 = _mm512_loadu_ps(u + k * 32 + 16);
-            FULLY_UNROLLED
-            for (int t = 0; t < WINOGRAD_GROUP; t++) {
-                const vector x = _mm512_set1_ps(v[t * WINOGRAD_BLOCK + k]);
-                sum[t][0] = _mm512_fmadd_ps(x, u0, sum[t][0]);
-                sum[t][1] = _mm512_fmadd_ps(x, u1, sum[t][1]);
-            }
-        }
-        v += WINOGRAD_GROUP * WINOGRAD_BLOCK;
-        u += WINOGRAD_BLOCK * 32;
-    }
-    FULLY_UNROLLED
-    for (int t = 0; t < WINOGRAD_GROUP; t++) {
-        _mm512_storeu_ps(m + t * 32, sum[t][0]);
-        _mm512_storeu_ps(m + t * 32 + 16, sum[t][1]);
-    }
-}
-
-static void product1(const float *v, const float *u, int64_t blocks, float *m) {
-    vector sum[WINOGRAD_GROUP];
-    FULLY_UNROLLED
-    for (int t = 0; t < WINOGRAD_GROUP; t++)
-        sum[t] = _mm512_setzero_ps();
-    for (int64_t b = 0; b < blocks; b++) {
-        for (int k = 0; k < WINOGRAD_BLOCK; k++) {
-            const vector u0 = _mm512_loadu_ps(u + k * 16);
-            FULLY_UNROLLED
-            for (int t = 0; t < WINOGRAD_GROUP; t++)
-                sum[t] = _mm512_fmadd_ps(_mm512_set1_ps(v[t * WINOGRAD_BLOCK + k]), u0, sum[t]);
-        }
-        v += WINOGRAD_GROUP * WINOGRAD_BLOCK;
-        u += WINOGRAD_BLOCK * 16;
-    }
-    FULLY_UNROLLED
-    for (int t = 0; t < WINOGRAD_GROUP; t++)
-        _mm512_storeu_ps(m + t * 16, sum[t]);
-}
-
-static void product(const float *v, const float *u, int64_t blocks, int width, float *m) {
-    if (width == 2)
-        product2(v, u, blocks, m);
-    else
-        product1(v, u, blocks, m);
-}
-
-static void accumulate2(const float *v, int64_t v_stride, const float *z, int64_t z_stride,
-                        int64_t tiles, float *d, int64_t d_stride) {
-    vector sum[WINOGRAD_ROWS][2];
-    FULLY_UNROLLED
-    for (int i = 0; i < WINOGRAD_ROWS; i++) {
-        sum[i][0] = _mm512_loadu_ps(d + i * d_stride);
-        sum[i][1] = _mm512_loadu_ps(d + i * d_stride + 16);
-    }
-    _Pragma("GCC unroll 4") for (int64_t k = 0; k < tiles; k++) {
-        const vector z0 = _mm512_loadu_ps(z), z1 = _mm512_loadu_ps(z + 16);
-        FULLY_UNROLLED
-        for (int i = 0; i < WINOGRAD_ROWS; i++) {
-            const vector x = _mm512_set1_ps(v[i]);
-            sum[i][0] = _mm512_fmadd_ps(x, z0, sum[i][0]);
-            sum[i][1] = _mm512_fmadd_ps(x, z1, sum[i][1]);
-        }
-        v += v_stride;
-        z += z_stride;
-    }
-    FULLY_UNROLLED
-    for (int i = 0; i < WINOGRAD_ROWS; i++) {
-        _mm512_storeu_ps(d + i * d_stride, sum[i][0]);
-        _mm512_storeu_ps(d + i * d_stride + 16, sum[i][1]);
-    }
-}
-
-static void accumulate1(const float *v, int64_t v_stride, const float *z, int64_t z_stride,
-                        int64_t tiles, float *d, int64_t d_stride) {
-    vector sum[WINOGRAD_ROWS];
-    FULLY_UNROLLED
-    for (int i = 0; i < WINOGRAD_ROWS; i++)
-        sum[i] = _mm512_loadu_ps(d + i * d_stride);
-    for (int64_t k = 0; k < tiles; k++) {
-        const vector z0 = _mm512_loadu_ps(z);
-        FULLY_UNROLLED
-        for (int i = 0; i < WINOGRAD_ROWS; i++)
-            sum[i] = _mm512_fmadd_ps(_mm512_set1_ps(v[i]), z0, sum[i]);
-        v += v_stride;
-        z += z_stride;
-    }
-    FULLY_UNROLLED
-    for (int i = 0; i < WINOGRAD_ROWS; i++)
-        _mm512_storeu_ps(d + i * d_stride, sum[i]);
-}
-
-static void accumulate(const float *v, int64_t v_stride, const float *z, int64_t z_stride,
-                       int64_t tiles, int width, float *d, int64_t d_stride) {
-    if (width == 2)
-        accumulate2(v, v_stride, z, z_stride, tiles, d, d_stride);
-    else
-        accumulate1(v, v_stride, z, z_stride, tiles, d, d_stride);
-}
-
 const struct vec_winograd_table CUPEL_VEC(vec_winograd) = {
+    .block = VEC_LANES,
     .filter = filter,
-    .weights = weights,
     .source = source,
     .gradient = gradient,
     .result = result,
-    .product = product,
-    .accumulate = accumulate,
     .drain = drain,
+    .weights = weights,
 };
 
 #else

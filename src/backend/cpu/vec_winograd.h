@@ -1,7 +1,11 @@
 /*
- * The parts of Winograd's convolution F(4x4, 3x3) for channels in blocks of 16 (Lavin and Gray
- * 2016): transforms of single tiles and the products between them. AVX-512 alone; elsewhere the
- * functions are NULL. Test: tests/test_kernels_winograd.c
+ * The parts of Winograd's convolutions F(4x4, 3x3) and F(2x2, 3x3) for channels in blocks of one
+ * vector (Lavin and Gray 2016): transforms of single tiles, and the products between them. AVX2
+ * and AVX-512; elsewhere the functions are NULL. Test: tests/test_kernels_winograd.c
+ *
+ * A tile has 4 or 2 pixels in either direction and is computed from its values at 6 or 4 points.
+ * The 4 are among the 6, so tiles of all forms share transformed filters: a tile of 4x4 has 36
+ * planes of values, one of 2 rows the planes of rows 0, 1, 2 and 5 of them.
  */
 #ifndef CUPEL_VEC_WINOGRAD_H
 #define CUPEL_VEC_WINOGRAD_H
@@ -11,44 +15,66 @@
 #include "backend/cpu/cpu.h"
 
 enum {
-    WINOGRAD_BLOCK = 16,  /* channels in a block */
-    WINOGRAD_GROUP = 14,  /* tiles that a product takes at once */
-    WINOGRAD_PLANES = 36, /* 6 x 6 */
-    WINOGRAD_ROWS = 8     /* channels of the images that a gradient's product takes at once */
+    WINOGRAD_MOST_BLOCK = 16, /* channels in a block, at most */
+    WINOGRAD_PLANES = 36      /* 6 x 6 */
 };
 
-/* One block of channels of one image: [h][w][16]. */
-struct winograd_image {
-    int64_t h, w;
+/* Pixels of a tile, high by wide. */
+enum winograd_form { WINOGRAD_4X4, WINOGRAD_4X2, WINOGRAD_2X4, WINOGRAD_2X2, WINOGRAD_FORMS };
+
+/* One block of channels of all images: [h][w][block] each, `stride` floats apart. */
+struct winograd_images {
+    int64_t h, w, stride;
+};
+
+/* Where a tile's pixels begin; outside the image there are zeros. */
+struct winograd_tile {
+    int64_t image, y, x;
 };
 
 struct vec_winograd_table {
-    /* 16 filters of 3x3, lane_stride apart, to out[plane * stride + lane]; flipped: turned by 180
-     * degrees. */
-    void (*filter)(const float *weights, int64_t lane_stride, bool flipped, float *out,
+    int block; /* channels: those of a vector */
+    /* A block of filters of 3x3, lane_stride apart, to out[plane * stride + lane]; flipped: turned
+     * by 180 degrees; small: only the 16 planes of tiles of 2x2, side by side. */
+    void (*filter)(const float *weights, int64_t lane_stride, bool flipped, bool small, float *out,
                    int64_t stride);
-    /* The 6x6 pixels from (y, x) on, zeros outside the image, to out[plane * stride + channel]. */
-    void (*source)(const struct winograd_image *image, const float *pixels, int64_t y, int64_t x,
-                   float *out, int64_t stride);
-    /* The 4x4 pixels from (y, x) on, zeros outside; sum (may be NULL) += their sum per channel. */
-    void (*gradient)(const struct winograd_image *image, const float *pixels, int64_t y, int64_t x,
-                     float *out, int64_t stride, float *sum);
-    /* 36 values per channel to 4x4 pixels plus bias (may be NULL), cut at the image's edge. */
-    void (*result)(const struct winograd_image *image, const float *in, int64_t stride,
-                   const float *bias, int64_t y, int64_t x, float *pixels);
+    /* The pixels of n tiles, two more than they have either way, to
+     * out[plane * stride + tile * tile_stride + channel]. */
+    void (*source)(const struct winograd_images *images, enum winograd_form form,
+                   const float *pixels, const struct winograd_tile *tiles, int64_t n, float *out,
+                   int64_t stride, int64_t tile_stride);
+    /* The same of gradients, as many pixels as a tile has; sum (may be NULL) += their sum per
+     * channel. */
+    void (*gradient)(const struct winograd_images *images, enum winograd_form form,
+                     const float *pixels, const struct winograd_tile *tiles, int64_t n, float *out,
+                     int64_t stride, int64_t tile_stride, float *sum);
+    /* The values of n tiles, laid out alike, to their pixels plus bias (may be NULL), cut at the
+     * images' edges. */
+    void (*result)(const struct winograd_images *images, enum winograd_form form, const float *in,
+                   int64_t stride, int64_t tile_stride, const float *bias,
+                   const struct winograd_tile *tiles, int64_t n, float *pixels);
     /* result() writes past the caches; this makes its pixels visible to other threads. */
     void (*drain)(void);
-    /* m[14][16 * width] = v [blocks][14][16] times u [16 * blocks][16 * width], width 1 or 2. */
-    void (*product)(const float *v, const float *u, int64_t blocks, int width, float *m);
-    /* d[i * d_stride + o] += sum over k of v[k * v_stride + i] z[k * z_stride + o],
-     * i < 8, o < 16 * width. */
-    void (*accumulate)(const float *v, int64_t v_stride, const float *z, int64_t z_stride,
-                       int64_t tiles, int width, float *d, int64_t d_stride);
-    /* The sum of `cuts` (a power of two, at most 8) lots of 36 values to 9 gradients:
-     * out[9][16]. */
-    void (*weights)(const float *d, int64_t stride, int64_t cuts, int64_t cut_stride, float *out);
+    /* The sum of `cuts` (a power of two, at most 8) lots of 36 values (small: 16) to 9 gradients:
+     * out[9][block]. */
+    void (*weights)(const float *d, int64_t stride, int64_t cuts, int64_t cut_stride, bool small,
+                    float *out);
 };
 
 CPU_VEC_DECLARE(struct vec_winograd_table, vec_winograd)
+
+struct vec_winograd_product_table {
+    int tiles; /* that product() takes at once */
+    int rows;  /* channels of the images that accumulate() takes at once; divides a block */
+    /* m[tiles][block * width] = v [blocks][tiles][block] times u [block * blocks][block * width],
+     * width 1 or 2. */
+    void (*product)(const float *v, const float *u, int64_t blocks, int width, float *m);
+    /* d[i * d_stride + o] += sum over k of v[k * v_stride + i] z[k * z_stride + o],
+     * i < rows, o < block * width. */
+    void (*accumulate)(const float *v, int64_t v_stride, const float *z, int64_t z_stride,
+                       int64_t n, int width, float *d, int64_t d_stride);
+};
+
+CPU_VEC_DECLARE(struct vec_winograd_product_table, vec_winograd_product)
 
 #endif

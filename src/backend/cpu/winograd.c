@@ -1,10 +1,10 @@
 /*
- * 3x3 convolutions of stride 1 by Winograd's F(4x4, 3x3), forward and backward data: 36 products of
- * small matrices instead of 144, at the price of sums before and after. Tiles of 4x4 results are
- * numbered through all images; a thread takes blocks of tiles so small that the transformed pixels
- * stay in its L2 cache. Backward data is the forward computation with turned filters. Each tile is
- * computed by itself, so bits do not depend on threads. Errors are two to five times those of a
- * direct convolution. Test: tests/test_kernels_winograd.c
+ * 3x3 convolutions of stride 1 by Winograd's F(4x4, 3x3) and F(2x2, 3x3), forward and backward
+ * data: 36 products of small matrices for 16 pixels instead of 144 (16 for 4 instead of 36), at the
+ * price of sums before and after. Tiles of one form are numbered through all images; a thread takes
+ * lots of tiles so small that the transformed pixels stay in its L2 cache. Backward data is the
+ * forward computation with turned filters. Each tile is computed by itself, so bits do not depend
+ * on threads. Test: tests/test_kernels_winograd.c
  */
 #include <string.h>
 
@@ -12,19 +12,27 @@
 #include "base/memory.h"
 #include "base/parallel.h"
 
-enum { PAD = 16 }; /* floats between planes, against equal low address bits */
+enum {
+    PAD = 16,      /* floats between planes, against equal low address bits */
+    LOT_TILES = 28 /* taken at once */
+};
 
 struct winograd_state {
     struct winograd_shape shape;
-    int groups;   /* of tiles in a block */
+    int groups;   /* of tiles in a lot, each of which a product takes at once */
     bool flipped; /* backward data */
     bool with_bias;
     int64_t v_stride, m_stride, thread_floats;
 };
 
-static bool accept_winograd(const struct kernel_request *request, const char **why) {
+static bool accept_large(const struct kernel_request *request, const char **why) {
     const cupel_op_view *view = &request->view;
-    return winograd_accept(view, &view->inputs[0], &view->outputs[0], &view->inputs[1], why);
+    return winograd_accept(view, false, &view->inputs[0], &view->outputs[0], &view->inputs[1], why);
+}
+
+static bool accept_small(const struct kernel_request *request, const char **why) {
+    const cupel_op_view *view = &request->view;
+    return winograd_accept(view, true, &view->inputs[0], &view->outputs[0], &view->inputs[1], why);
 }
 
 /* ---- filters ---- */
@@ -35,37 +43,36 @@ static int width_of(const struct winograd_state *s, int64_t pair) {
 }
 
 static int64_t pair_offset(const struct winograd_state *s, int64_t pair) {
-    return pair * WINOGRAD_PLANES * s->shape.from_blocks * WINOGRAD_BLOCK * 32;
+    return pair * 2 * s->shape.n_planes * s->shape.from_blocks * s->shape.block * s->shape.block;
 }
 
-/* [pair][plane][channel read][16 or 32 channels written] */
+/* [pair][plane][channel read][one or two blocks of channels written] */
 static cupel_status pack_filters(const struct kernel_plan *plan, int index, const void *from,
                                  void *to) {
     const struct winograd_state *s = plan->state;
+    const int block = s->shape.block;
     if (index != 0)
         return CUPEL_STATUS_BUG;
     const float *weights = from;
-    const int64_t read = s->shape.from_blocks * WINOGRAD_BLOCK;
-    const int64_t written = s->shape.to_blocks * WINOGRAD_BLOCK;
+    const int64_t read = s->shape.from_blocks * block, written = s->shape.to_blocks * block;
     /* forward: [written][read][9]; backward: [read][written][9] */
     const int64_t read_stride = s->flipped ? written * 9 : 9;
     const int64_t written_stride = s->flipped ? 9 : read * 9;
-    for (int64_t block = 0; block < s->shape.to_blocks; block++) {
-        const int64_t pair = block / 2;
-        const int64_t wide = width_of(s, pair) * WINOGRAD_BLOCK;
-        float *out = (float *)to + pair_offset(s, pair) + block % 2 * WINOGRAD_BLOCK;
+    for (int64_t b = 0; b < s->shape.to_blocks; b++) {
+        const int64_t wide = (int64_t)width_of(s, b / 2) * block;
+        float *out = (float *)to + pair_offset(s, b / 2) + b % 2 * block;
         for (int64_t c = 0; c < read; c++)
-            s->shape.table->filter(weights + block * WINOGRAD_BLOCK * written_stride +
-                                       c * read_stride,
-                                   written_stride, s->flipped, out + c * wide, read * wide);
+            s->shape.table->filter(weights + b * block * written_stride + c * read_stride,
+                                   written_stride, s->flipped, s->shape.small, out + c * wide,
+                                   read * wide);
     }
     return CUPEL_STATUS_OK;
 }
 
 /* ---- planning ---- */
 
-static cupel_status plan_winograd(struct kernel_plan *plan, const struct kernel_request *request,
-                                  struct cupel_error *error) {
+static cupel_status plan_either(struct kernel_plan *plan, const struct kernel_request *request,
+                                bool small, struct cupel_error *error) {
     const cupel_op_view *view = &request->view;
     const struct attrs_conv *attrs = view->attrs;
     struct winograd_state *s = cupel_alloc(1, sizeof *s);
@@ -75,10 +82,13 @@ static cupel_status plan_winograd(struct kernel_plan *plan, const struct kernel_
     s->with_bias = view->n_inputs > 2;
     const int64_t padding[2] = {s->flipped ? 2 - attrs->padding[0] : attrs->padding[0],
                                 s->flipped ? 2 - attrs->padding[1] : attrs->padding[1]};
-    s->shape = winograd_shape_of(&view->inputs[0], &view->outputs[0], padding);
-    s->groups = s->shape.from_blocks <= 4 ? 2 : 1;
-    s->v_stride = s->groups * s->shape.from_blocks * WINOGRAD_GROUP * WINOGRAD_BLOCK + PAD;
-    s->m_stride = s->groups * WINOGRAD_GROUP * 32 + PAD;
+    s->shape = winograd_shape_of(small, &view->inputs[0], &view->outputs[0], padding);
+    const int64_t channels = s->shape.from_blocks * s->shape.block;
+    const int64_t tiles = channels <= 128 ? LOT_TILES : LOT_TILES / 2;
+    s->groups = (int)(tiles / s->shape.products->tiles);
+    const int64_t group = (int64_t)s->shape.products->tiles * s->shape.block;
+    s->v_stride = s->groups * s->shape.from_blocks * group + PAD;
+    s->m_stride = s->groups * 2 * group + PAD;
     s->thread_floats = WINOGRAD_PLANES * (s->v_stride + s->m_stride);
     plan->state = s;
     plan->threads = request->threads < 1 ? 1 : request->threads;
@@ -86,9 +96,19 @@ static cupel_status plan_winograd(struct kernel_plan *plan, const struct kernel_
     plan->n_packs = 1;
     plan->packs[0] = (struct kernel_pack){
         .operand = 1,
-        .bytes = (size_t)(s->shape.from_blocks * s->shape.to_blocks) * WINOGRAD_PLANES *
-                 WINOGRAD_BLOCK * WINOGRAD_BLOCK * sizeof(float)};
+        .bytes = (size_t)(s->shape.from_blocks * s->shape.to_blocks * s->shape.n_planes) *
+                 (size_t)(s->shape.block * s->shape.block) * sizeof(float)};
     return CUPEL_STATUS_OK;
+}
+
+static cupel_status plan_large(struct kernel_plan *plan, const struct kernel_request *request,
+                               struct cupel_error *error) {
+    return plan_either(plan, request, false, error);
+}
+
+static cupel_status plan_small(struct kernel_plan *plan, const struct kernel_request *request,
+                               struct cupel_error *error) {
+    return plan_either(plan, request, true, error);
 }
 
 static void drop_winograd(struct kernel_plan *plan) {
@@ -98,91 +118,100 @@ static void drop_winograd(struct kernel_plan *plan) {
 
 /* ---- running ---- */
 
+static int64_t smaller(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
 struct winograd_run {
     const struct winograd_state *state;
     const float *from, *filters, *bias;
     float *to, *scratch;
+    int pieces;
 };
 
-static void read_tiles(const struct winograd_run *run, int64_t first, int64_t n, float *v) {
+/* Tiles that are taken at once. */
+struct lot {
+    const struct winograd_part *part;
+    int64_t first, n;
+};
+
+/* v: [plane][group][block][tile][channel]. Block after block, so that the processor sees streams of
+ * pixels to prefetch. */
+static void read_tiles(const struct winograd_run *run, const struct lot *lot, float *v) {
     const struct winograd_state *s = run->state;
     const struct winograd_shape *shape = &s->shape;
-    for (int64_t t = 0; t < n; t++) {
-        const struct winograd_tile tile = winograd_tile_at(shape, first + t);
-        float *out = v + t / WINOGRAD_GROUP * shape->from_blocks * WINOGRAD_GROUP * WINOGRAD_BLOCK +
-                     t % WINOGRAD_GROUP * WINOGRAD_BLOCK;
-        for (int64_t b = 0; b < shape->from_blocks; b++)
-            shape->table->source(&shape->from,
-                                 run->from + (tile.image * shape->from_blocks + b) * shape->from.h *
-                                                 shape->from.w * WINOGRAD_BLOCK,
-                                 tile.y - shape->padding[0], tile.x - shape->padding[1],
-                                 out + b * WINOGRAD_GROUP * WINOGRAD_BLOCK, s->v_stride);
-    }
+    const int64_t group = shape->products->tiles;
+    struct winograd_tile tiles[LOT_TILES];
+    winograd_tiles(lot->part, shape->padding, lot->first, lot->n, tiles);
+    for (int64_t b = 0; b < shape->from_blocks; b++)
+        for (int64_t t = 0; t < lot->n; t += group)
+            shape->table->source(&shape->from, lot->part->form,
+                                 run->from + b * shape->from.h * shape->from.w * shape->block,
+                                 tiles + t, smaller(group, lot->n - t),
+                                 v + (t * shape->from_blocks + b * group) * shape->block,
+                                 s->v_stride, shape->block);
 }
 
-static void write_tiles(const struct winograd_run *run, int64_t first, int64_t n, int64_t pair,
+/* m: [plane][tile][one or two blocks of channels] */
+static void write_tiles(const struct winograd_run *run, const struct lot *lot, int64_t pair,
                         const float *m) {
     const struct winograd_state *s = run->state;
     const struct winograd_shape *shape = &s->shape;
+    const int64_t width = width_of(s, pair);
+    struct winograd_tile tiles[LOT_TILES];
+    winograd_tiles(lot->part, (const int64_t[2]){0, 0}, lot->first, lot->n, tiles);
+    for (int64_t half = 0; half < width; half++) {
+        const int64_t block = pair * 2 + half;
+        shape->table->result(&shape->to, lot->part->form, m + half * shape->block, s->m_stride,
+                             width * shape->block,
+                             run->bias == NULL ? NULL : run->bias + block * shape->block, tiles,
+                             lot->n, run->to + block * shape->to.h * shape->to.w * shape->block);
+    }
+}
+
+static void multiply(const struct winograd_run *run, const struct lot *lot, int64_t pair,
+                     const float *v, float *m) {
+    const struct winograd_state *s = run->state;
+    const struct winograd_shape *shape = &s->shape;
+    const struct winograd_part *part = lot->part;
     const int width = width_of(s, pair);
-    for (int64_t t = 0; t < n; t++) {
-        const struct winograd_tile tile = winograd_tile_at(shape, first + t);
-        for (int half = 0; half < width; half++) {
-            const int64_t block = pair * 2 + half;
-            shape->table->result(&shape->to, m + (t * width + half) * WINOGRAD_BLOCK, s->m_stride,
-                                 run->bias == NULL ? NULL : run->bias + block * WINOGRAD_BLOCK,
-                                 tile.y, tile.x,
-                                 run->to + (tile.image * shape->to_blocks + block) * shape->to.h *
-                                               shape->to.w * WINOGRAD_BLOCK);
+    const int64_t group = (int64_t)shape->products->tiles * shape->block;
+    const int64_t filter = shape->from_blocks * shape->block * shape->block * width;
+    const int64_t groups = (lot->n + shape->products->tiles - 1) / shape->products->tiles;
+    for (int i = 0; i < part->n_planes; i++)
+        for (int64_t g = 0; g < groups; g++)
+            shape->products->product(
+                v + part->planes[i] * s->v_stride + g * shape->from_blocks * group,
+                run->filters + pair_offset(s, pair) + winograd_slot(shape, part, i) * filter,
+                shape->from_blocks, width, m + part->planes[i] * s->m_stride + g * group * width);
+}
+
+/* The lots of one part that are this piece's. */
+static void run_part(const struct winograd_run *run, const struct winograd_part *part,
+                     int64_t piece, float *v, float *m) {
+    const struct winograd_state *s = run->state;
+    const int64_t most = (int64_t)s->groups * s->shape.products->tiles;
+    const int64_t lots = (part->tiles + most - 1) / most;
+    const int64_t end = lots * (piece + 1) / run->pieces;
+    for (int64_t i = lots * piece / run->pieces; i < end; i++) {
+        const int64_t left = part->tiles - i * most;
+        const struct lot lot = {part, i * most, smaller(left, most)};
+        read_tiles(run, &lot, v);
+        for (int64_t pair = 0; pair * 2 < s->shape.to_blocks; pair++) {
+            multiply(run, &lot, pair, v, m);
+            write_tiles(run, &lot, pair, m);
         }
     }
 }
 
-static void run_blocks(void *context, int64_t begin, int64_t end, int thread) {
+static void run_pieces(void *context, int64_t begin, int64_t end, int thread) {
     const struct winograd_run *run = context;
     const struct winograd_state *s = run->state;
-    const struct winograd_shape *shape = &s->shape;
     float *v = run->scratch + thread * s->thread_floats;
-    float *m = v + WINOGRAD_PLANES * s->v_stride;
-    const int64_t tiles = (int64_t)s->groups * WINOGRAD_GROUP;
-    for (int64_t block = begin; block < end; block++) {
-        const int64_t first = block * tiles;
-        const int64_t n = shape->tiles - first < tiles ? shape->tiles - first : tiles;
-        const int64_t groups = (n + WINOGRAD_GROUP - 1) / WINOGRAD_GROUP;
-        read_tiles(run, first, n, v);
-        const int64_t next = first + n;
-        struct winograd_ahead ahead = {
-            .image = &shape->from,
-            .pixels = run->from,
-            .blocks = shape->from_blocks,
-            .n_blocks = shape->from_blocks,
-            .margin = {shape->padding[0], shape->padding[1]},
-            .side = 6,
-            .tile = next,
-            .end = block + 1 == end              ? next
-                   : next + tiles < shape->tiles ? next + tiles
-                                                 : shape->tiles,
-        };
-        const int64_t products = WINOGRAD_PLANES * groups * ((shape->to_blocks + 1) / 2);
-        const int64_t rows = tiles * shape->from_blocks * 6 / products + 1;
-        for (int64_t pair = 0; pair * 2 < shape->to_blocks; pair++) {
-            const int width = width_of(s, pair);
-            const int64_t plane_floats =
-                shape->from_blocks * WINOGRAD_BLOCK * WINOGRAD_BLOCK * width;
-            const float *filters = run->filters + pair_offset(s, pair);
-            for (int64_t p = 0; p < WINOGRAD_PLANES; p++)
-                for (int64_t g = 0; g < groups; g++) {
-                    winograd_look_ahead(shape, &ahead, rows);
-                    shape->table->product(
-                        v + p * s->v_stride +
-                            g * shape->from_blocks * WINOGRAD_GROUP * WINOGRAD_BLOCK,
-                        filters + p * plane_floats, shape->from_blocks, width,
-                        m + p * s->m_stride + g * WINOGRAD_GROUP * WINOGRAD_BLOCK * width);
-                }
-            write_tiles(run, first, n, pair, m);
-        }
-    }
-    shape->table->drain();
+    for (int64_t piece = begin; piece < end; piece++)
+        for (int p = 0; p < s->shape.n_parts; p++)
+            run_part(run, &s->shape.parts[p], piece, v, v + WINOGRAD_PLANES * s->v_stride);
+    s->shape.table->drain();
 }
 
 static cupel_status run_winograd(const struct kernel_plan *plan, const struct kernel_call *call) {
@@ -194,21 +223,22 @@ static cupel_status run_winograd(const struct kernel_plan *plan, const struct ke
         .bias = s->with_bias ? call->inputs[2] : NULL,
         .to = call->outputs[0],
         .scratch = call->scratch,
+        .pieces = call->threads < plan->threads ? call->threads : plan->threads,
     };
-    const int64_t tiles = (int64_t)s->groups * WINOGRAD_GROUP;
-    const int threads = call->threads < plan->threads ? call->threads : plan->threads;
-    parallel_for(threads, (s->shape.tiles + tiles - 1) / tiles, 1, run_blocks, &run);
+    parallel_for(run.pieces, run.pieces, 1, run_pieces, &run);
     return CUPEL_STATUS_OK;
 }
 
-#define WINOGRAD_KERNEL(op_name) \
+#define WINOGRAD_KERNEL(op_name, kernel_name, size) \
     { \
-        .op = op_name, .name = "vec:winograd", .revision = 1, .accept = accept_winograd, \
-        .plan = plan_winograd, .run = run_winograd, .pack = pack_filters, .drop = drop_winograd \
+        .op = op_name, .name = kernel_name, .revision = 2, .accept = accept_##size, \
+        .plan = plan_##size, .run = run_winograd, .pack = pack_filters, .drop = drop_winograd \
     }
 
 const struct kernel winograd_kernels[] = {
-    WINOGRAD_KERNEL("conv2d"),
-    WINOGRAD_KERNEL("conv2d_backward_data"),
+    WINOGRAD_KERNEL("conv2d", "vec:winograd", large),
+    WINOGRAD_KERNEL("conv2d", "vec:winograd-2x2", small),
+    WINOGRAD_KERNEL("conv2d_backward_data", "vec:winograd", large),
+    WINOGRAD_KERNEL("conv2d_backward_data", "vec:winograd-2x2", small),
     {.op = NULL},
 };

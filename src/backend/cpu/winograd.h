@@ -1,5 +1,5 @@
 /*
- * What the two files of Winograd's convolution share: when it is taken, and the numbering of tiles.
+ * What the files of Winograd's convolution share: when it is taken, and the tiles of an image.
  * Test: tests/test_kernels_winograd.c
  */
 #ifndef CUPEL_WINOGRAD_H
@@ -8,41 +8,40 @@
 #include "backend/cpu/vec_winograd.h"
 #include "op/op_attrs.h"
 
+/* The tiles of one form: a rectangle of each image. */
+struct winograd_part {
+    enum winograd_form form;
+    int64_t high, wide;    /* pixels of a tile */
+    int64_t y, x;          /* the first tile's first pixel */
+    int64_t rows, columns; /* tiles of an image */
+    int64_t tiles;         /* of all images */
+    int n_planes;
+    uint8_t planes[WINOGRAD_PLANES]; /* those it has, of the 36 */
+};
+
+/* An image is covered by tiles of 4x4; where one or two pixels are left at an edge, by tiles of two
+ * rows or columns. Small: by tiles of 2x2 alone, whose filters are packed without gaps. */
 struct winograd_shape {
     const struct vec_winograd_table *table;
+    const struct vec_winograd_product_table *products;
+    bool small;
+    int block; /* channels */
     int64_t images, from_blocks, to_blocks;
-    struct winograd_image from, to; /* what 6x6 pixels are read from; what 4x4 pixels belong to */
+    struct winograd_images from, to; /* what pixels are read from; what tiles cover */
     int64_t padding[2];
-    int64_t rows, columns, tiles; /* of 4x4 pixels */
+    int n_parts, n_planes;
+    struct winograd_part parts[WINOGRAD_FORMS];
 };
 
-/* The first pixel of a tile in `to`. */
-struct winograd_tile {
-    int64_t image, y, x;
-};
-
-/* from and to: images in blocks of 16 channels. weights: of the forward convolution. */
-bool winograd_accept(const cupel_op_view *view, const cupel_desc *from, const cupel_desc *to,
-                     const cupel_desc *weights, const char **why);
-struct winograd_shape winograd_shape_of(const cupel_desc *from, const cupel_desc *to,
+/* from and to: images in blocks of channels. weights: of the forward convolution. */
+bool winograd_accept(const cupel_op_view *view, bool small, const cupel_desc *from,
+                     const cupel_desc *to, const cupel_desc *weights, const char **why);
+struct winograd_shape winograd_shape_of(bool small, const cupel_desc *from, const cupel_desc *to,
                                         const int64_t padding[2]);
-struct winograd_tile winograd_tile_at(const struct winograd_shape *shape, int64_t tile);
-
-/* Asks for pixels of later tiles while the processor multiplies: a few rows at each call. */
-struct winograd_ahead {
-    const struct winograd_image *image;
-    const float *pixels;
-    int64_t blocks, first_block, n_blocks; /* of an image; those that are wanted */
-    int64_t margin[2];                     /* from the tile's first pixel up and left */
-    int side;                              /* pixels: 6 or 4 */
-    int64_t tile, end;                     /* tiles that are left */
-    int64_t block;
-    int row;
-    bool started;
-    struct winograd_tile at; /* of `tile` */
-};
-
-void winograd_look_ahead(const struct winograd_shape *shape, struct winograd_ahead *ahead,
-                         int64_t rows);
+/* Tiles [first, first + n) of a part, moved up and left by a margin. */
+void winograd_tiles(const struct winograd_part *part, const int64_t margin[2], int64_t first,
+                    int64_t n, struct winograd_tile *out);
+/* Where the filters of a part's plane lie: its number among those that are packed. */
+int winograd_slot(const struct winograd_shape *shape, const struct winograd_part *part, int index);
 
 #endif

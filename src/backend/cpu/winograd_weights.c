@@ -12,11 +12,11 @@
 #include "base/parallel.h"
 
 enum {
-    MOST_FROM = 64, /* channels in a group */
+    MOST_FROM = 64, /* channels in a group: whole blocks */
     MOST_TO = 64,
-    TILES = 40, /* taken at once: with the sums of a group 1.3 MB of the L2 cache */
+    TILES = 28, /* taken at once: with the sums of a group 1.1 MB of the L2 cache */
     PAD = 16,   /* floats between planes, against equal low address bits */
-    MANY = 16,  /* tasks that give threads enough to do */
+    MANY = 8,   /* tasks that give threads enough to do */
     MOST_CUTS = 8
 };
 
@@ -28,22 +28,30 @@ struct weights_state {
     int64_t sums;                              /* floats of one cut: [36][from][to] by groups */
 };
 
-static bool accept_weights(const struct kernel_request *request, const char **why) {
+static bool accept_either(const struct kernel_request *request, bool small, const char **why) {
     const cupel_op_view *view = &request->view;
-    return winograd_accept(view, &view->inputs[0], &view->inputs[1], &view->outputs[0], why);
+    return winograd_accept(view, small, &view->inputs[0], &view->inputs[1], &view->outputs[0], why);
 }
 
-static cupel_status plan_weights(struct kernel_plan *plan, const struct kernel_request *request,
-                                 struct cupel_error *error) {
+static bool accept_large(const struct kernel_request *request, const char **why) {
+    return accept_either(request, false, why);
+}
+
+static bool accept_small(const struct kernel_request *request, const char **why) {
+    return accept_either(request, true, why);
+}
+
+static cupel_status plan_either(struct kernel_plan *plan, const struct kernel_request *request,
+                                bool small, struct cupel_error *error) {
     const cupel_op_view *view = &request->view;
     const struct attrs_conv *attrs = view->attrs;
     struct weights_state *s = cupel_alloc(1, sizeof *s);
     if (s == NULL)
         return cupel_fail_memory(error, "a convolution's plan", sizeof *s);
-    s->shape = winograd_shape_of(&view->inputs[0], &view->inputs[1], attrs->padding);
+    s->shape = winograd_shape_of(small, &view->inputs[0], &view->inputs[1], attrs->padding);
     s->with_bias = attrs->with_bias != 0;
-    s->from_channels = s->shape.from_blocks * WINOGRAD_BLOCK;
-    s->to_channels = s->shape.to_blocks * WINOGRAD_BLOCK;
+    s->from_channels = s->shape.from_blocks * s->shape.block;
+    s->to_channels = s->shape.to_blocks * s->shape.block;
     s->from_group = s->from_channels < MOST_FROM ? s->from_channels : MOST_FROM;
     s->to_group = s->to_channels < MOST_TO ? s->to_channels : MOST_TO;
     s->from_groups = (s->from_channels + s->from_group - 1) / s->from_group;
@@ -55,13 +63,23 @@ static cupel_status plan_weights(struct kernel_plan *plan, const struct kernel_r
     s->v_stride = TILES * s->from_group + PAD;
     s->z_stride = TILES * s->to_group + PAD;
     s->thread_floats = WINOGRAD_PLANES * (s->v_stride + s->z_stride);
-    s->sums = WINOGRAD_PLANES * s->from_channels * s->to_channels;
+    s->sums = s->shape.n_planes * s->from_channels * s->to_channels;
     plan->state = s;
     plan->threads = request->threads < 1 ? 1 : request->threads;
     plan->scratch_bytes =
         (size_t)(plan->threads * s->thread_floats + s->cuts * s->sums) * sizeof(float) +
         (size_t)(s->cuts * s->to_channels) * sizeof(double);
     return CUPEL_STATUS_OK;
+}
+
+static cupel_status plan_large(struct kernel_plan *plan, const struct kernel_request *request,
+                               struct cupel_error *error) {
+    return plan_either(plan, request, false, error);
+}
+
+static cupel_status plan_small(struct kernel_plan *plan, const struct kernel_request *request,
+                               struct cupel_error *error) {
+    return plan_either(plan, request, true, error);
 }
 
 static void drop_weights(struct kernel_plan *plan) {
@@ -96,85 +114,73 @@ static struct task task_at(const struct weights_run *run, int64_t index) {
     task.n_to = smaller(s->to_channels - task.to, s->to_group);
     /* groups before this one: whole rows of groups, then those in the row */
     const int64_t before = task.from * s->to_channels + task.n_from * task.to;
-    task.sums = run->sums + task.cut * s->sums + WINOGRAD_PLANES * before;
+    task.sums = run->sums + task.cut * s->sums + s->shape.n_planes * before;
     return task;
 }
 
-static void transform(const struct weights_run *run, const struct task *task, int64_t first,
-                      int64_t n, float *v, float *z, float *bias) {
+/* v: [plane][tile][channel read], z: [plane][tile][channel of the result] */
+static void transform(const struct weights_run *run, const struct task *task,
+                      const struct winograd_part *part, int64_t first, int64_t n, float *v,
+                      float *z, float *bias) {
     const struct weights_state *s = run->state;
     const struct winograd_shape *shape = &s->shape;
-    const int64_t from_pixels = shape->from.h * shape->from.w * WINOGRAD_BLOCK;
-    const int64_t to_pixels = shape->to.h * shape->to.w * WINOGRAD_BLOCK;
-    for (int64_t t = 0; t < n; t++) {
-        const struct winograd_tile tile = winograd_tile_at(shape, first + t);
-        for (int64_t c = 0; c < task->n_from; c += WINOGRAD_BLOCK) {
-            const int64_t block =
-                tile.image * shape->from_blocks + (task->from + c) / WINOGRAD_BLOCK;
-            shape->table->source(&shape->from, run->from + block * from_pixels,
-                                 tile.y - shape->padding[0], tile.x - shape->padding[1],
-                                 v + t * task->n_from + c, s->v_stride);
+    struct winograd_tile tiles[TILES];
+    winograd_tiles(part, shape->padding, first, n, tiles);
+    for (int64_t c = 0; c < task->n_from; c += shape->block)
+        shape->table->source(&shape->from, part->form,
+                             run->from + (task->from + c) * shape->from.h * shape->from.w, tiles, n,
+                             v + c, s->v_stride, task->n_from);
+    winograd_tiles(part, (const int64_t[2]){0, 0}, first, n, tiles);
+    for (int64_t c = 0; c < task->n_to; c += shape->block)
+        shape->table->gradient(&shape->to, part->form,
+                               run->to + (task->to + c) * shape->to.h * shape->to.w, tiles, n,
+                               z + c, s->z_stride, task->n_to, bias == NULL ? NULL : bias + c);
+}
+
+/* Adds the products of n tiles to the sums. */
+static void multiply(const struct weights_run *run, const struct task *task,
+                     const struct winograd_part *part, int64_t n, const float *v, const float *z) {
+    const struct weights_state *s = run->state;
+    const struct winograd_shape *shape = &s->shape;
+    const int rows = shape->products->rows;
+    for (int p = 0; p < part->n_planes; p++) {
+        float *sums = task->sums + winograd_slot(shape, part, p) * task->n_from * task->n_to;
+        for (int64_t i = 0; i < task->n_from; i += rows) {
+            for (int64_t o = 0; o < task->n_to; o += 2 * shape->block)
+                shape->products->accumulate(v + part->planes[p] * s->v_stride + i, task->n_from,
+                                            z + part->planes[p] * s->z_stride + o, task->n_to, n,
+                                            task->n_to - o > shape->block ? 2 : 1,
+                                            sums + i * task->n_to + o, task->n_to);
         }
-        for (int64_t c = 0; c < task->n_to; c += WINOGRAD_BLOCK) {
-            const int64_t block = tile.image * shape->to_blocks + (task->to + c) / WINOGRAD_BLOCK;
-            shape->table->gradient(&shape->to, run->to + block * to_pixels, tile.y, tile.x,
-                                   z + t * task->n_to + c, s->z_stride,
-                                   bias == NULL ? NULL : bias + c);
-        }
+    }
+}
+
+static void run_part(const struct weights_run *run, const struct task *task,
+                     const struct winograd_part *part, double *bias_sums, float *v, float *z) {
+    const struct weights_state *s = run->state;
+    const int64_t per_image = part->rows * part->columns;
+    const int64_t begin = s->shape.images * task->cut / s->cuts * per_image;
+    const int64_t end = s->shape.images * (task->cut + 1) / s->cuts * per_image;
+    for (int64_t first = begin; first < end; first += TILES) {
+        const int64_t n = smaller(end - first, TILES);
+        float bias[MOST_TO] = {0};
+        transform(run, task, part, first, n, v, z, bias_sums == NULL ? NULL : bias);
+        for (int64_t c = 0; c < task->n_to && bias_sums != NULL; c++)
+            bias_sums[c] += (double)bias[c];
+        multiply(run, task, part, n, v, z);
     }
 }
 
 static void run_task(const struct weights_run *run, const struct task *task, float *v, float *z) {
     const struct weights_state *s = run->state;
-    const struct winograd_shape *shape = &s->shape;
-    const int64_t per_image = shape->rows * shape->columns;
-    const int64_t begin = shape->images * task->cut / s->cuts * per_image;
-    const int64_t end = shape->images * (task->cut + 1) / s->cuts * per_image;
-    double *bias_sums = run->bias_sums + task->cut * s->to_channels + task->to;
-    const bool with_bias = s->with_bias && task->from == 0;
-    memset(task->sums, 0, (size_t)(WINOGRAD_PLANES * task->n_from * task->n_to) * sizeof(float));
-    for (int64_t c = 0; c < task->n_to && with_bias; c++)
+    double *bias_sums = s->with_bias && task->from == 0
+                            ? run->bias_sums + task->cut * s->to_channels + task->to
+                            : NULL;
+    memset(task->sums, 0, (size_t)(s->shape.n_planes * task->n_from * task->n_to) * sizeof(float));
+    for (int64_t c = 0; c < task->n_to && bias_sums != NULL; c++)
         bias_sums[c] = 0;
-    for (int64_t first = begin; first < end; first += TILES) {
-        const int64_t n = smaller(end - first, TILES);
-        float bias[MOST_TO] = {0};
-        transform(run, task, first, n, v, z, with_bias ? bias : NULL);
-        for (int64_t c = 0; c < task->n_to && with_bias; c++)
-            bias_sums[c] += (double)bias[c];
-        const int64_t next = first + n, most = smaller(next + TILES, end);
-        struct winograd_ahead pixels = {
-            .image = &shape->from,
-            .pixels = run->from,
-            .blocks = shape->from_blocks,
-            .first_block = task->from / WINOGRAD_BLOCK,
-            .n_blocks = task->n_from / WINOGRAD_BLOCK,
-            .margin = {shape->padding[0], shape->padding[1]},
-            .side = 6,
-            .tile = next,
-            .end = most,
-        };
-        struct winograd_ahead gradients = {
-            .image = &shape->to,
-            .pixels = run->to,
-            .blocks = shape->to_blocks,
-            .first_block = task->to / WINOGRAD_BLOCK,
-            .n_blocks = task->n_to / WINOGRAD_BLOCK,
-            .side = 4,
-            .tile = next,
-            .end = most,
-        };
-        const int64_t steps = WINOGRAD_PLANES * (task->n_from / WINOGRAD_ROWS);
-        for (int64_t p = 0; p < WINOGRAD_PLANES; p++)
-            for (int64_t i = 0; i < task->n_from; i += WINOGRAD_ROWS) {
-                winograd_look_ahead(shape, &pixels, TILES * pixels.n_blocks * 6 / steps + 1);
-                winograd_look_ahead(shape, &gradients, TILES * gradients.n_blocks * 4 / steps + 1);
-                for (int64_t o = 0; o < task->n_to; o += 2 * WINOGRAD_BLOCK)
-                    shape->table->accumulate(
-                        v + p * s->v_stride + i, task->n_from, z + p * s->z_stride + o, task->n_to,
-                        n, task->n_to - o > WINOGRAD_BLOCK ? 2 : 1,
-                        task->sums + (p * task->n_from + i) * task->n_to + o, task->n_to);
-            }
-    }
+    for (int p = 0; p < s->shape.n_parts; p++)
+        run_part(run, task, &s->shape.parts[p], bias_sums, v, z);
 }
 
 static void run_tasks(void *context, int64_t begin, int64_t end, int thread) {
@@ -188,22 +194,23 @@ static void run_tasks(void *context, int64_t begin, int64_t end, int thread) {
     }
 }
 
-/* Units are blocks of 16 result channels of one image channel. */
+/* Units are blocks of result channels of one image channel. */
 static void finish(void *context, int64_t begin, int64_t end, int thread) {
     (void)thread;
     const struct weights_run *run = context;
     const struct weights_state *s = run->state;
     for (int64_t unit = begin; unit < end; unit++) {
         const int64_t c = unit / s->shape.to_blocks;
-        const int64_t o = unit % s->shape.to_blocks * WINOGRAD_BLOCK;
+        const int64_t o = unit % s->shape.to_blocks * s->shape.block;
         const struct task task = task_at(run, c / s->from_group * s->to_groups + o / s->to_group);
-        float gradients[9 * WINOGRAD_BLOCK];
+        float gradients[9 * WINOGRAD_MOST_BLOCK];
         s->shape.table->weights(task.sums + (c - task.from) * task.n_to + o - task.to,
-                                task.n_from * task.n_to, s->cuts, s->sums, gradients);
-        for (int64_t lane = 0; lane < WINOGRAD_BLOCK; lane++)
+                                task.n_from * task.n_to, s->cuts, s->sums, s->shape.small,
+                                gradients);
+        for (int64_t lane = 0; lane < s->shape.block; lane++)
             for (int64_t tap = 0; tap < 9; tap++)
                 run->weights[((o + lane) * s->from_channels + c) * 9 + tap] =
-                    gradients[tap * WINOGRAD_BLOCK + lane];
+                    gradients[tap * s->shape.block + lane];
     }
 }
 
@@ -238,13 +245,14 @@ static cupel_status run_weights(const struct kernel_plan *plan, const struct ker
     return CUPEL_STATUS_OK;
 }
 
+#define WEIGHTS_KERNEL(kernel_name, size) \
+    { \
+        .op = "conv2d_backward_weights", .name = kernel_name, .revision = 4, \
+        .accept = accept_##size, .plan = plan_##size, .run = run_weights, .drop = drop_weights \
+    }
+
 const struct kernel winograd_weights_kernels[] = {
-    {.op = "conv2d_backward_weights",
-     .name = "vec:winograd",
-     .revision = 3,
-     .accept = accept_weights,
-     .plan = plan_weights,
-     .run = run_weights,
-     .drop = drop_weights},
+    WEIGHTS_KERNEL("vec:winograd", large),
+    WEIGHTS_KERNEL("vec:winograd-2x2", small),
     {.op = NULL},
 };
