@@ -1,6 +1,6 @@
 /*
- * The inside of a cupel_recipe, shared by its values (recipe.c), its schema (recipe_schema.c) and
- * its YAML reader (recipe_yaml.c). Test: tests/test_recipe.c
+ * The inside of a cupel_recipe, shared by recipe.c, its values (recipe_value.c), its schema
+ * (recipe_schema.c), its YAML reader (recipe_yaml.c) and its text (recipe_text.c). Test: tests/test_recipe.c
  */
 #ifndef CUPEL_DATA_RECIPE_INTERNAL_H
 #define CUPEL_DATA_RECIPE_INTERNAL_H
@@ -38,6 +38,8 @@ struct recipe_scalar {
 cupel_status recipe_assign(cupel_recipe *recipe, const char *key,
                            const struct recipe_scalar *scalars, size_t count, bool is_list,
                            const char *place);
+/* Frees what a value holds. */
+void recipe_value_release(struct recipe_value *value);
 /* A copy that remembers where each value came from. OUT_OF_MEMORY, with *out NULL. */
 cupel_status recipe_copy(cupel_recipe **out, const cupel_recipe *recipe);
 /* The value of the key at `index` of the schema, as it would be written. false: no memory. */

@@ -1,0 +1,225 @@
+/*
+ * Going on with a run: its state, or where a kill came before the first one its config.yaml; what
+ * may have changed meanwhile; what lies beyond the state. Test: tests/test_trainer.c,
+ * tests/train.bats, tests/kill.bats
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/number.h"
+#include "data/recipe_internal.h"
+#include "train/environment.h"
+#include "train/job_internal.h"
+#include "train/resume_check.h"
+#include "train/weights.h"
+
+static cupel_status set_whole(cupel_job *job, const char *key, int64_t value, const char *origin) {
+    char text[32];
+    if (value == 0)
+        return CUPEL_STATUS_OK;
+    snprintf(text, sizeof text, "%lld", (long long)value);
+    return job_passed(job, cupel_recipe_set_value(job->recipe, key, text, origin),
+                      cupel_recipe_error(job->recipe));
+}
+
+/* What is wrong with a state, and what can be done. */
+static cupel_status refuse_state(cupel_job *job, cupel_status status, const char *sentence) {
+    char why[sizeof job->error.text];
+    if (status != CUPEL_STATUS_BAD_DATA)
+        return job_passed(job, status, sentence);
+    snprintf(why, sizeof why, "%s", sentence);
+    return cupel_fail(&job->error, status,
+                      "%s/%s cannot be gone on with: %s; put a good copy back, or "
+                      "start again with --force",
+                      job->path, RUN_STATE, why);
+}
+
+/* A run that was killed before its first state has none: *out is NULL. */
+static cupel_status read_state(cupel_job *job, cupel_tensors **out) {
+    char *path;
+    *out = NULL;
+    CUPEL_TRY(job_file_path(job, RUN_STATE, &path));
+    cupel_status status = CUPEL_STATUS_OK;
+    if (file_exists(path))
+        status = cupel_tensors_read(out, path);
+    cupel_free(path);
+    return refuse_state(job, status, *out == NULL ? "" : cupel_tensors_error(*out));
+}
+
+/* The recipe that the state carries; it has the threads where bits depend on them. */
+static cupel_status recipe_of_state(cupel_job *job, const cupel_tensors *state,
+                                    cupel_recipe **out) {
+    char *path;
+    CUPEL_TRY(job_file_path(job, RUN_STATE, &path));
+    cupel_status status = weights_read_recipe(out, state, path, &job->error);
+    const char *const threads = cupel_tensors_metadata(state, "cupel.threads");
+    if (status == CUPEL_STATUS_OK && threads != NULL)
+        status = job_passed(job, cupel_recipe_set_value(*out, "threads", threads, path),
+                            cupel_recipe_error(*out));
+    cupel_free(path);
+    return status;
+}
+
+/* config.yaml, or without it the recipe of the state (may be NULL). */
+static cupel_status read_config(cupel_job *job, const cupel_job_options *options,
+                                const cupel_tensors *state) {
+    char *path;
+    cupel_recipe *done = NULL;
+    CUPEL_TRY(job_file_path(job, RUN_CONFIG, &path));
+    cupel_status status = CUPEL_STATUS_OK;
+    const bool own = file_exists(path);
+    if (own) {
+        status = cupel_recipe_read(&job->recipe, path);
+        status =
+            job_passed(job, status, job->recipe == NULL ? NULL : cupel_recipe_error(job->recipe));
+    } else if (state == NULL) {
+        status = cupel_fail(&job->error, CUPEL_STATUS_IO,
+                            "%s has neither %s nor %s, so there is nothing to resume: start again "
+                            "with --force",
+                            job->path, RUN_CONFIG, RUN_STATE);
+    } else {
+        status = recipe_of_state(job, state, &job->recipe);
+    }
+    cupel_free(path);
+    CUPEL_TRY(status);
+    CUPEL_TRY(set_whole(job, "threads", options->threads, "--threads"));
+    CUPEL_TRY(set_whole(job, "workers", options->workers, "--workers"));
+    CUPEL_TRY(set_whole(job, "train.epochs", options->epochs, "--epochs"));
+    if (state == NULL)
+        return CUPEL_STATUS_OK;
+    status = recipe_of_state(job, state, &done);
+    if (status == CUPEL_STATUS_OK)
+        status = resume_check(job->recipe, done, state, &job->error);
+    cupel_recipe_destroy(done);
+    return status;
+}
+
+/* The kernels of the state differ where the plan was made anew: say so, and go on. */
+static cupel_status accept_replan(cupel_job *job, cupel_tensors *state) {
+    char hash[32], sentence[160];
+    snprintf(hash, sizeof hash, "%016llx", (unsigned long long)cupel_plan_hash(job->plan));
+    const char *const there = cupel_tensors_metadata(state, "cupel.plan");
+    if (there == NULL || strcmp(there, hash) == 0)
+        return CUPEL_STATUS_OK;
+    const char *const step = cupel_tensors_metadata(state, "cupel.step");
+    snprintf(sentence, sizeof sentence,
+             "planned anew after step %.24s: from here the bits differ from an uninterrupted run",
+             step == NULL ? "?" : step);
+    job_note(job, sentence);
+    job->replanned = true;
+    return job_passed(job, cupel_tensors_set_metadata(state, "cupel.plan", hash),
+                      cupel_tensors_error(state));
+}
+
+/* What a kill left beyond the state is cut; what is missing stays missing. */
+static cupel_status adopt_metrics(cupel_job *job, uint64_t bytes) {
+    uint64_t there;
+    CUPEL_TRY(run_folder_size(&job->folder, RUN_METRICS, &there, &job->error));
+    if (there < bytes)
+        job_say(job, "warning",
+                there == 0
+                    ? "metrics.jsonl is missing: it begins anew with the next epoch"
+                    : "metrics.jsonl is shorter than the state says: epochs are missing in it");
+    job->metrics_bytes = there < bytes ? there : bytes;
+    return job->dry_run ? CUPEL_STATUS_OK
+                        : run_folder_cut(&job->folder, RUN_METRICS, bytes, &job->error);
+}
+
+static cupel_status adopt_state(cupel_job *job, cupel_tensors *state, bool replan) {
+    uint64_t bytes = 0;
+    if (state == NULL)
+        return adopt_metrics(job, 0);
+    const char *const text = cupel_tensors_metadata(state, "cupel.metrics_bytes");
+    if (text == NULL || !number_parse_u64(text, &bytes))
+        return refuse_state(job, CUPEL_STATUS_BAD_DATA,
+                            "its metadata has no length of metrics.jsonl, so cupel train did not "
+                            "write it");
+    if (replan)
+        CUPEL_TRY(accept_replan(job, state));
+    const cupel_status status = cupel_trainer_import(job->trainer, state);
+    CUPEL_TRY(refuse_state(job, status, cupel_trainer_error(job->trainer)));
+    return adopt_metrics(job, bytes);
+}
+
+/* A run keeps its images. One that was begun before its split was written gets it now. */
+static cupel_status check_split(cupel_job *job) {
+    char *path;
+    const char *wanted;
+    uint8_t *there = NULL;
+    size_t size = 0;
+    CUPEL_TRY(job_passed(job, cupel_protocol_text(job->protocol, &wanted),
+                         cupel_protocol_error(job->protocol)));
+    CUPEL_TRY(job_file_path(job, RUN_SPLIT, &path));
+    cupel_status status = CUPEL_STATUS_OK;
+    if (file_exists(path))
+        status = file_read(path, 0, &there, &size, &job->error);
+    if (there != NULL && (size != strlen(wanted) || memcmp(there, wanted, size) != 0))
+        status = cupel_fail(&job->error, CUPEL_STATUS_MISMATCH,
+                            "%s: the images in %s are divided otherwise, or are others: give the "
+                            "data that the run was trained on with --data, or start a new run",
+                            path, cupel_protocol_folder(job->protocol));
+    cupel_free(there);
+    cupel_free(path);
+    return status;
+}
+
+static cupel_status load(cupel_job *job, const cupel_job_options *options, cupel_tensors *state) {
+    CUPEL_TRY(read_config(job, options, state));
+    char *data = NULL;
+    if (options->data == NULL)
+        CUPEL_TRY(environment_read_data(&data, job->path, &job->error));
+    const cupel_status status =
+        job_make_trainer(job, options, options->data != NULL ? options->data : data, true);
+    if (status == CUPEL_STATUS_IO && data != NULL && !file_exists(data))
+        (void)cupel_fail(&job->error, status,
+                         "%s, where the run's data was, is not there: give its present folder with "
+                         "--data",
+                         data);
+    cupel_free(data);
+    CUPEL_TRY(status);
+    CUPEL_TRY(check_split(job));
+    return adopt_state(job, state, options->replan);
+}
+
+/* A new plan is accepted with the state that says so, which comes last. */
+static cupel_status write_resumed(cupel_job *job) {
+    CUPEL_TRY(job_write_config(job));
+    CUPEL_TRY(job_write_environment(job));
+    CUPEL_TRY(job_write_split(job));
+    CUPEL_TRY(job_write_plan(job));
+    if (job->replanned)
+        CUPEL_TRY(job_save_state(job));
+    const cupel_trainer_info info = cupel_trainer_get_info(job->trainer);
+    char sentence[128];
+    snprintf(sentence, sizeof sentence, "resumed at step %llu (epoch %lld, batch %lld)",
+             (unsigned long long)info.step, (long long)info.epoch + 1, (long long)info.batch + 1);
+    job_note(job, sentence);
+    return CUPEL_STATUS_OK;
+}
+
+static cupel_status go_on(cupel_job *job, const char *folder, const cupel_job_options *options) {
+    CUPEL_TRY(run_folder_choose(&job->path, folder, "", &job->error));
+    if (!run_folder_is_run(folder))
+        return cupel_fail(&job->error, CUPEL_STATUS_IO,
+                          "%s holds no run: give the folder that cupel train printed", folder);
+    CUPEL_TRY(run_folder_open(&job->folder, folder,
+                              job->dry_run ? RUN_FOLDER_LOOK : RUN_FOLDER_GO_ON, &job->error));
+    cupel_tensors *state;
+    cupel_status status = read_state(job, &state);
+    if (status == CUPEL_STATUS_OK)
+        status = load(job, options, state);
+    cupel_tensors_destroy(state);
+    CUPEL_TRY(status);
+    return job->dry_run ? CUPEL_STATUS_OK : write_resumed(job);
+}
+
+cupel_status cupel_job_resume(cupel_job **out, cupel_context *context, const char *folder,
+                              const cupel_job_options *options) {
+    static const cupel_job_options none = {0};
+    options = options == NULL ? &none : options;
+    CUPEL_TRY(job_begin(out, context, options));
+    const cupel_status status = go_on(*out, folder, options);
+    return status == CUPEL_STATUS_OK ? status : job_give_up(out, context, status);
+}
