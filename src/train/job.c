@@ -128,6 +128,14 @@ static cupel_status claim(cupel_job *job, const cupel_job_options *options) {
     }
 }
 
+/* What a run has before its first step. */
+static cupel_status write_first(cupel_job *job) {
+    CUPEL_TRY(job_write_environment(job));
+    CUPEL_TRY(job_write_split(job));
+    CUPEL_TRY(job_write_plan(job));
+    return job_write_config(job);
+}
+
 static cupel_status start(cupel_job *job, cupel_recipe *recipe, const cupel_job_options *options) {
     CUPEL_TRY(own_recipe(job, recipe));
     CUPEL_TRY(choose(job, options));
@@ -138,12 +146,12 @@ static cupel_status start(cupel_job *job, cupel_recipe *recipe, const cupel_job_
         return CUPEL_STATUS_OK;
     /* Everything that could be wrong with the recipe and the data has been found by now. */
     CUPEL_TRY(claim(job, options));
-    CUPEL_TRY(job_write_environment(job));
-    CUPEL_TRY(job_write_split(job));
-    CUPEL_TRY(job_write_plan(job));
-    CUPEL_TRY(job_write_config(job));
-    job_note(job, "started");
-    return CUPEL_STATUS_OK;
+    const cupel_status status = write_first(job);
+    if (status == CUPEL_STATUS_OK)
+        job_note(job, "started");
+    else
+        run_folder_unmake(&job->folder);
+    return status;
 }
 
 cupel_status job_begin(cupel_job **out, cupel_context *context, const cupel_job_options *options) {

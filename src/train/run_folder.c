@@ -64,9 +64,13 @@ static void remove_leftovers(const struct run_folder *folder) {
 
 cupel_status run_folder_open(struct run_folder *folder, const char *path, enum run_folder_use use,
                              struct cupel_error *error) {
-    *folder = (struct run_folder){.lock = -1};
-    if (use == RUN_FOLDER_MAKE)
-        CUPEL_TRY(file_make_folder(path, NULL, error));
+    *folder = (struct run_folder){.lock = -1, .there = strlen(path)};
+    const cupel_status made =
+        use == RUN_FOLDER_MAKE ? file_make_folder(path, &folder->there, error) : CUPEL_STATUS_OK;
+    if (made != CUPEL_STATUS_OK) {
+        file_unmake_folder(path, folder->there);
+        return made;
+    }
     folder->path = cupel_strdup(path);
     if (folder->path == NULL)
         return cupel_fail_memory(error, "a folder's name", strlen(path));
@@ -91,6 +95,15 @@ void run_folder_close(struct run_folder *folder) {
         close(folder->lock);
     cupel_free(folder->path);
     *folder = (struct run_folder){.lock = -1};
+}
+
+void run_folder_unmake(struct run_folder *folder) {
+    struct cupel_error ignored = {0};
+    if (folder->path == NULL || folder->lock < 0)
+        return;
+    (void)run_folder_clear(folder, &ignored);
+    file_unmake_folder(folder->path, folder->there);
+    run_folder_close(folder);
 }
 
 bool run_folder_is_run(const char *path) {

@@ -19,7 +19,8 @@
 
 struct run_folder {
     char *path;
-    int lock; /* descriptor of the folder, or -1 */
+    int lock;     /* descriptor of the folder, or -1 */
+    size_t there; /* how much of the path was there before it was opened */
 };
 
 /* The path of a new run: `wanted`, or with NULL runs/NAME-N, the first that is free. */
@@ -37,6 +38,8 @@ cupel_status run_folder_open(struct run_folder *folder, const char *path, enum r
 void run_folder_close(struct run_folder *folder);
 /* Whether the folder holds a run. */
 bool run_folder_is_run(const char *path);
+/* Takes back a run that could not begin: its files, the folders made for it, and the lock. */
+void run_folder_unmake(struct run_folder *folder);
 /* Removes the files of a run, and nothing else. */
 cupel_status run_folder_clear(const struct run_folder *folder, struct cupel_error *error);
 /* The path of a file in it, in fresh memory; NULL when refused. */
