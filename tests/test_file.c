@@ -294,23 +294,32 @@ static void test_links_and_permissions_survive(void **state) {
     CHECK_I64(entries(root), 0);
 }
 
-static void test_left_over_names_are_skipped(void **state) {
+/* What a killed process left is removed; what a living one writes, or a link, is left alone. */
+static void test_leftovers(void **state) {
     (void)state;
     struct file_writer writer;
-    CHECK_OK(file_writer_open(&writer, at("t"), &error));
-    unsigned number = 0;
-    const char *dash = strrchr(writer.temporary, '-');
-    number = (unsigned)strtoul(dash + 1, NULL, 10);
-    file_writer_cancel(&writer);
-    char name[64];
-    snprintf(name, sizeof name, ".t.tmp-%ld-%u", (long)getpid(), number + 1);
-    FILE *old = fopen(at(name), "w");
+    FILE *old = fopen(at(".t.tmp-0"), "w");
     CHECK(old != NULL);
     fclose(old);
     CHECK_OK(file_write(at("t"), "x", 1, &error));
-    CHECK(file_exists(at(name))); /* not ours: left alone */
-    unlink(at(name));
+    CHECK(!file_exists(at(".t.tmp-0")));
+
+    CHECK_OK(file_writer_open(&writer, at("t"), &error));
+    CHECK_CONTAINS(writer.temporary, "/.t.tmp-0");
+    CHECK_OK(file_writer_write(&writer, "first", 5, &error));
+    CHECK_OK(file_write(at("t"), "second", 6, &error)); /* another, meanwhile */
+    check_contents(at("t"), "second", 6);
+    CHECK_OK_TEXT(file_writer_commit(&writer, &error), error.text);
+    check_contents(at("t"), "first", 5);
+
+    CHECK_OK(file_write(at("other"), "y", 1, &error));
+    CHECK_I64(symlink("other", at(".t.tmp-0")), 0);
+    CHECK_OK(file_write(at("t"), "x", 1, &error));
+    check_contents(at("other"), "y", 1);
+    unlink(at(".t.tmp-0"));
+    unlink(at("other"));
     unlink(at("t"));
+    CHECK_I64(entries(root), 0);
 }
 
 /* In a child with a limit on file sizes the kernel takes a part of the write, then refuses. */
@@ -549,7 +558,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_rename_fails),
         cmocka_unit_test(test_devices_are_written_directly),
         cmocka_unit_test(test_links_and_permissions_survive),
-        cmocka_unit_test(test_left_over_names_are_skipped),
+        cmocka_unit_test(test_leftovers),
         cmocka_unit_test(test_short_writes),
         cmocka_unit_test(test_pipes),
         cmocka_unit_test(test_writers_at_once),

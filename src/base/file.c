@@ -1,10 +1,11 @@
 /*
  * Files: a reader of whole files and a writer whose target changes at once or not at all. The
  * temporary file lies beside the target (a rename works only within one file system) and is named
- * .NAME.tmp-PID-N. Devices and pipes (/dev/stdout) cannot be renamed over: they are written
+ * .NAME.tmp-N and locked, so that what a killed process left is known and removed by who writes the
+ * same file next. Devices and pipes (/dev/stdout) cannot be renamed over: they are written
  * directly. Test: tests/test_file.c
  */
-#define _GNU_SOURCE
+#define _GNU_SOURCE /* flock, O_NOFOLLOW */
 #include "base/file.h"
 
 #include <errno.h>
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -167,29 +169,59 @@ static size_t folder_length(const char *path) {
 
 static char *temporary_name(const char *path, unsigned number) {
     const size_t folder = folder_length(path);
-    const size_t size = strlen(path) + 64;
+    const size_t size = strlen(path) + 32;
     char *name = cupel_alloc(size, 1);
     if (name != NULL)
-        snprintf(name, size, "%.*s.%s.tmp-%ld-%u", (int)folder, path, path + folder, (long)getpid(),
-                 number);
+        snprintf(name, size, "%.*s.%s.tmp-%u", (int)folder, path, path + folder, number);
     return name;
+}
+
+/* Whether the lock on the file is ours now and the file still has this name. */
+static bool lock_by_name(int descriptor, const char *name) {
+    struct stat opened, named;
+    return flock(descriptor, LOCK_EX | LOCK_NB) == 0 && fstat(descriptor, &opened) == 0 &&
+           lstat(name, &named) == 0 && opened.st_dev == named.st_dev &&
+           opened.st_ino == named.st_ino;
+}
+
+/* Removes a temporary file that no process holds. */
+static bool remove_leftover(const char *name) {
+    const int descriptor = open_file(name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+    const bool removed = descriptor >= 0 && lock_by_name(descriptor, name) && unlink(name) == 0;
+    if (descriptor >= 0)
+        close(descriptor);
+    return removed;
+}
+
+/* Where files cannot be locked the new one is as good, and leftovers stay. */
+static bool create_temporary(struct file_writer *writer, mode_t mode) {
+    writer->descriptor = open_file(writer->temporary, O_WRONLY | O_CREAT | O_EXCL, mode);
+    if (writer->descriptor < 0)
+        return false;
+    if (lock_by_name(writer->descriptor, writer->temporary) ||
+        (errno != EWOULDBLOCK && file_exists(writer->temporary)))
+        return true;
+    close(writer->descriptor); /* another process took it for a leftover */
+    writer->descriptor = -1;
+    errno = EEXIST;
+    return false;
 }
 
 static cupel_status open_temporary(struct file_writer *writer, mode_t mode,
                                    struct cupel_error *error) {
-    static atomic_uint counter;
-    for (;;) {
-        writer->temporary = temporary_name(writer->path, atomic_fetch_add(&counter, 1));
+    for (unsigned number = 0;;) {
+        writer->temporary = temporary_name(writer->path, number);
         if (writer->temporary == NULL)
-            return cupel_fail_memory(error, "a file name", strlen(writer->path) + 64);
-        writer->descriptor = open_file(writer->temporary, O_WRONLY | O_CREAT | O_EXCL, mode);
-        if (writer->descriptor >= 0)
+            return cupel_fail_memory(error, "a file name", strlen(writer->path) + 32);
+        if (create_temporary(writer, mode))
             return CUPEL_STATUS_OK;
-        const int number = errno;
+        const int why = errno;
+        if (why == EEXIST && !remove_leftover(writer->temporary))
+            number++;
         cupel_free(writer->temporary);
         writer->temporary = NULL;
-        if (number != EEXIST) /* left by a dead process that had our number: take the next name */
-            return file_fail(error, "create", writer->path, number);
+        if (why != EEXIST)
+            return file_fail(error, "create", writer->path, why);
     }
 }
 
@@ -322,9 +354,9 @@ cupel_status file_writer_commit(struct file_writer *writer, struct cupel_error *
     else if (!sync_descriptor(writer->descriptor))
         status = file_fail(error, "sync", writer->path, errno);
 
-    const int closed = close(writer->descriptor);
-    writer->descriptor = -1;
-    if (status == CUPEL_STATUS_OK && closed != 0 && errno != EINTR)
+    /* Closing a copy tells what a file system that cannot sync has to say; the lock is kept. */
+    const int copy = dup(writer->descriptor);
+    if (copy >= 0 && close(copy) != 0 && errno != EINTR && status == CUPEL_STATUS_OK)
         status = file_fail(error, "write", writer->path, errno);
 
     if (status == CUPEL_STATUS_OK && writer->temporary != NULL) {

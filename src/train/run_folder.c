@@ -47,7 +47,7 @@ cupel_status run_folder_choose(char **out, const char *wanted, const char *name,
     return CUPEL_STATUS_OK;
 }
 
-/* Temporary files of base/file.c: ".NAME.tmp-PID-N". With the lock held they belong to nobody. */
+/* Temporary files of base/file.c: ".NAME.tmp-N". With the lock held they belong to nobody. */
 static void remove_leftovers(const struct run_folder *folder) {
     DIR *const listing = opendir(folder->path);
     const struct dirent *entry;

@@ -67,7 +67,7 @@ static void reach(const char *name, const char *stage) {
         (void)raise(SIGKILL);
 }
 
-/* ".NAME.tmp-PID-N" becomes NAME. */
+/* ".NAME.tmp-N" becomes NAME. */
 static void opened(int descriptor, const char *path) {
     const char *const slash = strrchr(path, '/'), *const last = slash == NULL ? path : slash + 1;
     const char *const tail = strstr(last, ".tmp-");
