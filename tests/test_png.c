@@ -222,7 +222,7 @@ static void test_sheet(void **state) {
     cupel_image *sheet;
     CHECK_OK_TEXT(cupel_image_sheet(&sheet, sections, 3, &options), cupel_image_error(sheet));
     /* margins 12, two cells of 20 + 2 * 2, a gap of 8 */
-    CHECK_I64(cupel_image_width(sheet), 12 + 24 + 8 + 24 + 12);
+    CHECK_I64(cupel_image_width(sheet), 12 + 24 + 16 + 24 + 12);
     /* a title of 22, then three rows of (20 + 2 + 20 + 2 * 2 + 11) + 8 */
     CHECK_I64(cupel_image_height(sheet), 12 + 22 + 3 * (57 + 8) + 12);
     const int64_t x = 12, y = 12 + 22;
@@ -235,16 +235,16 @@ static void test_sheet(void **state) {
     check_pixel(sheet, x + 21, y + 21, 255, 255, 255); /* 2 is cut */
     check_pixel(sheet, x + 2, y + 24, 0, 0, 0);        /* not a number */
     check_pixel(sheet, x + 2, y + 34, 51, 51, 51);     /* 0.2 of the reconstruction */
-    check_pixel(sheet, x + 32, y, 190, 190, 186);      /* an unmarked frame */
-    check_pixel(sheet, x + 34, y + 2, 0, 0, 0);        /* the second cell */
-    check_pixel(sheet, x + 32, y + 24, 250, 250, 248); /* no reconstruction below it */
+    check_pixel(sheet, x + 40, y, 190, 190, 186);      /* an unmarked frame */
+    check_pixel(sheet, x + 42, y + 2, 0, 0, 0);        /* the second cell */
+    check_pixel(sheet, x + 40, y + 24, 250, 250, 248); /* no reconstruction below it */
     /* the title's T, twice enlarged, and the caption's 9 */
     check_pixel(sheet, 12, 12, 40, 40, 44);
     check_pixel(sheet, 12, 15, 250, 250, 248);
     check_pixel(sheet, 16, 20, 40, 40, 44);
     check_pixel(sheet, x + 1, y + 49, 40, 40, 44);
     /* nothing before the next cell, where the caption would go on */
-    for (int64_t column = x + 29; column < x + 32; column++)
+    for (int64_t column = x + 37; column < x + 40; column++)
         for (int64_t row = 0; row < 7; row++)
             check_pixel(sheet, column, y + 65 + 49 + row, 250, 250, 248);
     cupel_image_destroy(sheet);

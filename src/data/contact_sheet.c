@@ -17,7 +17,8 @@ static const struct colour paper = {250, 250, 248}, ink = {40, 40, 44}, line = {
 
 enum {
     MARGIN = 12,
-    GAP = 8,         /* between cells */
+    GAP = 8,         /* between rows of cells */
+    COLUMN_GAP = 16, /* between columns: room for captions */
     INNER_GAP = 2,   /* between an image and its reconstruction */
     FRAME = 2,       /* around each cell */
     TITLE_SCALE = 2, /* of the letters */
@@ -86,7 +87,7 @@ static void draw_cell(cupel_image *sheet, const struct layout *layout, int64_t x
         draw_picture(sheet, layout, x + FRAME, y + FRAME + layout->picture_height + INNER_GAP,
                      cell->reconstruction);
     if (cell->caption != NULL)
-        draw_text(sheet, x, y + pictures + 2 * FRAME + 3, layout->cell_width + GAP - 2, 1,
+        draw_text(sheet, x, y + pictures + 2 * FRAME + 3, layout->cell_width + COLUMN_GAP - 3, 1,
                   cell->caption);
 }
 
@@ -114,7 +115,7 @@ static void measure(struct layout *layout, const cupel_sheet_section *sections, 
     layout->cell_height = layout->picture_height + 2 * FRAME +
                           (layout->reconstructions ? layout->picture_height + INNER_GAP : 0) +
                           (layout->captions ? CAPTION_LINE : 0);
-    *width = 2 * MARGIN + widest * (layout->cell_width + GAP) - GAP;
+    *width = 2 * MARGIN + widest * (layout->cell_width + COLUMN_GAP) - COLUMN_GAP;
     for (size_t s = 0; s < count; s++) { /* narrow sheets are as wide as their titles */
         const size_t letters = sections[s].title == NULL ? 0 : strlen(sections[s].title);
         const int64_t shown = letters < MOST_TITLE ? (int64_t)letters : MOST_TITLE;
@@ -139,7 +140,7 @@ static void draw_all(cupel_image *sheet, const struct layout *layout,
         for (size_t c = 0; c < sections[s].count; c++) {
             const int64_t row = (int64_t)c / layout->options.columns;
             const int64_t column = (int64_t)c % layout->options.columns;
-            draw_cell(sheet, layout, MARGIN + column * (layout->cell_width + GAP),
+            draw_cell(sheet, layout, MARGIN + column * (layout->cell_width + COLUMN_GAP),
                       y + row * (layout->cell_height + GAP), &sections[s].cells[c]);
         }
         y += rows_of(layout, &sections[s]) * (layout->cell_height + GAP);
