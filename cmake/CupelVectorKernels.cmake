@@ -12,11 +12,13 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
                                -mprefer-vector-width=512)
 endif()
 
-# Sets `out` to the objects of all copies and tells `user` (a target) which ones there are;
-# CUPEL_VEC_DEFINITIONS tells others that include backend/cpu/cpu.h, such as tests.
-function(cupel_vector_kernels out user)
+# Sets `out` to the objects of all copies and `out_targets` to the targets that make them, and tells
+# `user` (a target) which ones there are; CUPEL_VEC_DEFINITIONS tells others that include
+# backend/cpu/cpu.h, such as tests.
+function(cupel_vector_kernels out out_targets user)
     file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/backend/cpu/vec_*.c")
     set(objects "")
+    set(targets "")
     set(definitions "")
     set(number 0)
     foreach(isa ${CUPEL_VEC_ISAS})
@@ -31,10 +33,12 @@ function(cupel_vector_kernels out user)
             target_compile_options(cupel_vec_${isa} PRIVATE ${CUPEL_VEC_FLAGS_${isa}})
             target_compile_definitions(cupel_vec_${isa} PRIVATE
                 CUPEL_VEC_SUFFIX=_${isa} CUPEL_VEC_ISA=${number} CUPEL_VEC_NAME="${isa}")
+            list(APPEND targets cupel_vec_${isa})
             list(APPEND objects $<TARGET_OBJECTS:cupel_vec_${isa}>)
         endif()
         math(EXPR number "${number} + 1")
     endforeach()
     set(${out} "${objects}" PARENT_SCOPE)
     set(CUPEL_VEC_DEFINITIONS "${definitions}" PARENT_SCOPE)
+    set(${out_targets} "${targets}" PARENT_SCOPE)
 endfunction()

@@ -293,6 +293,32 @@ static void test_guard_names_the_node_and_changes_nothing(void **state) {
     unmake(&s);
 }
 
+/* A sum in float overflows where the reference's, in double, does not: the replay runs through to the
+ * guard and must not update anything either. */
+static void test_overflow_in_a_fast_kernel_changes_nothing(void **state) {
+    (void)state;
+    struct setup s = make(dense_settings, NULL, false);
+    cupel_tensors *const before = state_of(&s);
+    const cupel_tensor *const hidden = cupel_tensors_find(before, "encoder.fc.weight");
+    const cupel_tensor *const hidden_bias = cupel_tensors_find(before, "encoder.fc.bias");
+    const cupel_tensor *const mean = cupel_tensors_find(before, "encoder.mu.weight");
+    const int64_t width = hidden_bias->desc.shape.dims[0];
+    memset(hidden->data, 0, cupel_desc_bytes(&hidden->desc));
+    for (int64_t i = 0; i < width; i++)
+        ((float *)hidden_bias->data)[i] = 1;
+    for (int64_t i = 0; i < cupel_shape_count(mean->desc.shape); i++)
+        ((float *)mean->data)[i] = i % width < 2 ? 2e38f : i % width < 4 ? -2e38f : 0;
+    CHECK_OK_TEXT(cupel_trainer_import(s.trainer, before), cupel_trainer_error(s.trainer));
+    cupel_step_result result;
+    CHECK_STATUS(cupel_trainer_step(s.trainer, &result), CUPEL_STATUS_NOT_FINITE);
+    CHECK_CONTAINS(cupel_trainer_error(s.trainer), "the reference kernels stay finite");
+    cupel_tensors *const after = state_of(&s);
+    check_same(before, after);
+    cupel_tensors_destroy(before);
+    cupel_tensors_destroy(after);
+    unmake(&s);
+}
+
 static void refuse(const char *setting, const char *second, cupel_status expected,
                    const char *part) {
     check_context("%s", setting);
@@ -578,6 +604,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_resuming_convolutional),
         cmocka_unit_test(test_foreign_states_are_refused),
         cmocka_unit_test(test_guard_names_the_node_and_changes_nothing),
+        cmocka_unit_test(test_overflow_in_a_fast_kernel_changes_nothing),
         cmocka_unit_test(test_what_does_not_fit_is_refused),
         cmocka_unit_test(test_memory_refused),
         cmocka_unit_test(test_memory_refused_convolutional),
