@@ -65,7 +65,7 @@ CUPEL_API cupel_node cupel_named(cupel_node node, const char *name);
 CUPEL_API cupel_node cupel_graph_find(cupel_graph *graph, const char *name);
 
 /* A fixed input of the program, written through bindings before each run under its name, which has
- * no spaces and is that of no parameter in the graph. Indices (I32, I64) carry
+ * no spaces and is that of no parameter in the graph. Indices (I64) carry
  * the bound they are checked against when written: cupel_input_index(). REAL inputs are bound as
  * f32 (f64 in an f64 program). */
 CUPEL_API cupel_node cupel_input(cupel_graph *graph, const char *name, cupel_type type,

@@ -14,6 +14,7 @@
 
 #include <cupel/context.h>
 #include <cupel/dataset.h>
+#include <cupel/program.h>
 #include <cupel/recipe.h>
 
 #ifdef __cplusplus
@@ -45,6 +46,7 @@ typedef struct cupel_scorer_info {
     bool has_threshold;
     double threshold;           /* scores above it are called anomalous */
     const char *threshold_rule; /* in words; "" without one */
+    cupel_program_info program; /* what is run for each batch */
 } cupel_scorer_info;
 
 /* Reads weights (best.safetensors, last.safetensors). IO, BAD_DATA, SHAPE or NAME where weights and

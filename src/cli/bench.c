@@ -178,6 +178,15 @@ static int print_all(const struct arguments *arguments, const double *times, int
     return code;
 }
 
+static int refuse_reference_kernels(const cupel_program_info *program) {
+    if (program->reference_steps_over_1mflop == 0)
+        return EXIT_FINE;
+    complain("%zu steps of more than 1 MFLOP run on slow reference kernels (cupel inspect names "
+             "them): this is no measurement of speed",
+             program->reference_steps_over_1mflop);
+    return EXIT_OTHER;
+}
+
 static int bench_step(cupel_context *context, cupel_recipe *recipe,
                       const struct arguments *arguments, int64_t steps) {
     cupel_dataset *images = NULL;
@@ -206,12 +215,8 @@ static int bench_step(cupel_context *context, cupel_recipe *recipe,
     if (code == EXIT_FINE) {
         const cupel_trainer_info info = cupel_trainer_get_info(trainer);
         code = print_all(arguments, times, steps, &info, plan, &profile);
-        if (info.step_program.reference_steps_over_1mflop > 0) {
-            complain("%zu steps of more than 1 MFLOP run on slow reference kernels (cupel inspect "
-                     "names them): this is no measurement of speed",
-                     info.step_program.reference_steps_over_1mflop);
-            code = EXIT_OTHER;
-        }
+        if (code == EXIT_FINE)
+            code = refuse_reference_kernels(&info.step_program);
     }
     profile_release(&profile);
     (void)cupel_trainer_destroy(trainer);
@@ -306,6 +311,8 @@ static int bench_score(cupel_context *context, cupel_recipe *recipe,
     if (code == EXIT_FINE) {
         print_times(json, times, passes, cupel_dataset_get_info(images).count);
         print_row(json, "peak_rss_mib", peak_rss_mib(), 1, true);
+        const cupel_scorer_info info = cupel_scorer_get_info(scorer);
+        code = refuse_reference_kernels(&info.program);
     }
     images_close(&file);
     image_source_close(&source);

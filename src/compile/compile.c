@@ -76,6 +76,12 @@ static cupel_status write_constant(struct cupel_program *program, uint32_t id) {
 
 /* --- what the program keeps and tells --- */
 
+/* Whether a reference kernel does what deserves a fast one. An op from outside brings its own. */
+static bool is_slow(const struct exec_step *step) {
+    return (step->plan.kernel->flags & KERNEL_REFERENCE) && step->view.op->run == NULL &&
+           op_view_flops(&step->view) > 1e6;
+}
+
 static void fill_info(struct cupel_program *program) {
     const struct program_draft *draft = &program->draft;
     cupel_program_info *info = &program->info;
@@ -91,7 +97,7 @@ static void fill_info(struct cupel_program *program) {
         const double flops = op_view_flops(&step->view);
         info->flops += flops;
         info->reorders += step->view.op == &op_reorder;
-        if ((kernel->flags & KERNEL_REFERENCE) && flops > 1e6)
+        if (is_slow(step))
             info->reference_steps_over_1mflop++;
         program->fixed_threads = program->fixed_threads ||
                                  (step->plan.threads > 1 && (kernel->flags & KERNEL_FIXED_THREADS));
@@ -111,11 +117,11 @@ static void warn_of_reference_kernels(const struct cupel_program *program) {
         return;
     for (uint32_t t = 0; t < program->draft.n_steps; t++) {
         const struct exec_step *step = &program->draft.steps[t];
-        const double flops = op_view_flops(&step->view);
-        if ((step->plan.kernel->flags & KERNEL_REFERENCE) && flops > 1e6)
+        if (is_slow(step))
             log_line(&program->context->log, "warning",
                      "program %s: %s (%s) runs on the slow reference kernel (%.0f MFLOP)",
-                     program->name, step->name, step->view.op->name, flops / 1e6);
+                     program->name, step->name, step->view.op->name,
+                     op_view_flops(&step->view) / 1e6);
     }
 }
 

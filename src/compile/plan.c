@@ -19,6 +19,7 @@ cupel_status cupel_plan_create(cupel_plan **out, cupel_context *context, int thr
         return cupel_fail_memory(&context->error, "a plan", sizeof(*plan));
     plan->context = context;
     plan->threads = threads > 0 ? threads : 1;
+    atomic_fetch_add(&context->children, 1);
     *out = plan;
     return CUPEL_STATUS_OK;
 }
@@ -42,6 +43,7 @@ void cupel_plan_destroy(cupel_plan *plan) {
     plan_clear(plan);
     cupel_free(plan->choices);
     measured_release(&plan->measured);
+    atomic_fetch_sub(&plan->context->children, 1);
     cupel_free(plan);
 }
 

@@ -86,6 +86,26 @@ static cupel_status check_contribution(cupel_graph *graph, const struct graph_no
     return graph->error.status;
 }
 
+/* An adjoint reads the operands and results that its op's row declares, and no others: what it reads
+ * is kept in memory until then. */
+static bool reads_what_it_declares(const cupel_graph *graph, uint32_t id, uint32_t first) {
+    const struct graph_node *const node = graph_node_at(graph, id);
+    const bool src = node->op->flags & CUPEL_OP_ADJOINT_SRC;
+    const bool dst = node->op->flags & CUPEL_OP_ADJOINT_DST;
+    for (uint32_t added = first; added < graph->list.count; added++) {
+        const struct graph_node *const reader = graph_node_at(graph, added);
+        for (uint32_t i = 0; i < reader->n_inputs; i++) {
+            if (reader->inputs[i].node == id && !dst)
+                return false;
+            for (uint32_t k = 0; k < node->n_inputs && !src; k++)
+                if (reader->inputs[i].node == node->inputs[k].node &&
+                    reader->inputs[i].output == node->inputs[k].output)
+                    return false;
+        }
+    }
+    return true;
+}
+
 /* Calls the op's adjoint for node id, whose outputs' adjoints are diff_outputs. */
 static cupel_status visit(struct sweep *sweep, uint32_t id, const cupel_node *diff_outputs) {
     cupel_graph *graph = sweep->graph;
@@ -119,6 +139,7 @@ static cupel_status visit(struct sweep *sweep, uint32_t id, const cupel_node *di
                                    .diff_outputs = diff_outputs,
                                    .wanted = wanted,
                                    .diff_inputs = diffs};
+    const uint32_t first = (uint32_t)graph->list.count;
     const cupel_status status = node.op->adjoint(&adjoint);
     if (graph->error.status != CUPEL_STATUS_OK)
         return graph->error.status;
@@ -126,6 +147,13 @@ static cupel_status visit(struct sweep *sweep, uint32_t id, const cupel_node *di
         graph_fail(graph, status, "the adjoint of %s (node '%s') failed: %s", node.op->name,
                    node.name, cupel_status_text(status));
         return status;
+    }
+    if (!reads_what_it_declares(graph, id, first)) {
+        graph_fail(graph, CUPEL_STATUS_BUG,
+                   "the adjoint of %s reads an operand or a result that its flags do not declare "
+                   "(CUPEL_OP_ADJOINT_SRC, CUPEL_OP_ADJOINT_DST)",
+                   node.op->name);
+        return graph->error.status;
     }
     for (uint32_t i = 0; i < n; i++) {
         if (!wanted[i] || cupel_is_none(diffs[i]))

@@ -60,6 +60,7 @@ cupel_status cupel_graph_destroy(cupel_graph *graph) {
     cupel_free(graph->scope);
     cupel_free(graph->scope_starts);
     cupel_free(graph->named);
+    cupel_free(graph->unnamed);
     cupel_free(graph);
     return CUPEL_STATUS_OK;
 }
@@ -129,7 +130,7 @@ cupel_status cupel_op_fail(const cupel_op_view *view, cupel_status status, const
 
 void cupel_graph_enter(cupel_graph *graph, const char *scope) {
     const size_t length = strlen(scope);
-    if (length == 0 || strchr(scope, ' ')) {
+    if (length == 0 || scope[strcspn(scope, " #")] != '\0') {
         graph_fail(graph, CUPEL_STATUS_NAME, "'%s' is not a scope name", scope);
         return;
     }
@@ -173,6 +174,11 @@ static uint32_t find_named(const cupel_graph *graph, const char *full) {
 
 /* Gives node `id` its full name, which lives in the arena. */
 static bool set_name(cupel_graph *graph, uint32_t id, const char *full) {
+    if (strchr(full, '#')) {
+        graph_fail(graph, CUPEL_STATUS_NAME,
+                   "'%s' holds a #, which only names that nobody gave have", full);
+        return false;
+    }
     if (find_named(graph, full) != CUPEL_NODE_POISON) {
         graph_fail(graph, CUPEL_STATUS_NAME, "two nodes are named '%s'", full);
         return false;
@@ -259,15 +265,28 @@ const char *cupel_node_name(cupel_node node) {
     return cupel_is_poisoned(node) ? "(poisoned)" : graph_node_at(node.graph, node.id)->name;
 }
 
+/* "encoder.conv2d#2": the second of its op in its scope that was not named. What else the graph
+ * holds does not matter, so the same network has the same names in every graph. NULL: no memory. */
+static const char *automatic_name(cupel_graph *graph, const cupel_op *op) {
+    const char *const scope = graph->scope_length ? graph->scope : "";
+    const uint64_t key = hash_combine(hash_string(scope), hash_string(op->name));
+    size_t i = 0;
+    while (i < graph->n_unnamed && graph->unnamed[i].key != key)
+        i++;
+    if (!cupel_grow(&graph->unnamed, &graph->unnamed_capacity, i + 1, sizeof(*graph->unnamed)))
+        return NULL;
+    if (i == graph->n_unnamed)
+        graph->unnamed[graph->n_unnamed++] = (struct unnamed_count){.key = key};
+    return arena_printf(&graph->arena, "%s%s#%u", scope, op->name, ++graph->unnamed[i].count);
+}
+
 /* An empty node with room for its operands and its automatic name; NULL after recording the error.
  */
 static struct graph_node *append(cupel_graph *graph, const cupel_op *op, const char *name,
                                  size_t n_inputs) {
     struct arena *arena = &graph->arena;
     const uint32_t id = (uint32_t)graph->list.count;
-    const char *full = name ? graph_scoped(graph, name)
-                            : arena_printf(arena, "%s%s#%u",
-                                           graph->scope_length ? graph->scope : "", op->name, id);
+    const char *full = name ? graph_scoped(graph, name) : automatic_name(graph, op);
     struct edge *inputs = arena_alloc(arena, n_inputs + 1, sizeof(*inputs));
     cupel_desc *outputs = arena_alloc(arena, (size_t)op->n_outputs, sizeof(*outputs));
     struct graph_node *node = full && inputs && outputs ? node_list_append(&graph->list) : NULL;
@@ -422,22 +441,10 @@ cupel_node cupel_apply(cupel_graph *graph, const cupel_op *op, const void *attrs
         return graph_fail(graph, CUPEL_STATUS_INVALID_ARGUMENT,
                           "cupel_apply: op %s needs %zu bytes of attributes", op->name,
                           op->attr_size);
-    const cupel_op *const built_in = op_find(op->name);
-    if (op != built_in) {
-        if (built_in)
-            return graph_fail(graph, CUPEL_STATUS_NAME,
-                              "cupel_apply: an op named '%s' is built in; give yours another name",
-                              op->name);
-        if (!op->run)
-            return graph_fail(graph, CUPEL_STATUS_INVALID_ARGUMENT,
-                              "cupel_apply: op %s is not built in and has no run, so nothing could "
-                              "compute it",
-                              op->name);
-        if (op->flags & CUPEL_OP_VIEW)
-            return graph_fail(graph, CUPEL_STATUS_INVALID_ARGUMENT,
-                              "cupel_apply: op %s has a run and is CUPEL_OP_VIEW, which only "
-                              "built-in ops may be: views are not run",
-                              op->name);
-    }
+    if (graph && cupel_context_find_op(graph->context, op->name) != op)
+        return graph_fail(graph, CUPEL_STATUS_NAME,
+                          "cupel_apply: op '%s' is neither built in nor registered: call "
+                          "cupel_context_register_op() first",
+                          op->name);
     return graph_add(graph, op, NULL, attrs, n_inputs, inputs);
 }

@@ -42,6 +42,12 @@ struct node_list {
     size_t capacity;
 };
 
+/* How many nodes of an op have an automatic name in a scope. */
+struct unnamed_count {
+    uint64_t key; /* of scope and op */
+    uint32_t count;
+};
+
 struct cupel_graph {
     cupel_context *context;
     cupel_parameters *parameters;
@@ -57,6 +63,9 @@ struct cupel_graph {
     uint32_t *named; /* ids of the nodes the user named */
     size_t n_named;
     size_t named_capacity;
+    struct unnamed_count *unnamed; /* of each op in each scope */
+    size_t n_unnamed;
+    size_t unnamed_capacity;
 };
 
 /* The builder behind every public one: checks operands, copies attrs, infers, appends. Name NULL

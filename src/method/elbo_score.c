@@ -154,7 +154,8 @@ cupel_scorer_info cupel_scorer_get_info(const cupel_scorer *scorer) {
                                .threads = network->threads,
                                .has_threshold = scorer->has_threshold,
                                .threshold = scorer->threshold,
-                               .threshold_rule = scorer->rule};
+                               .threshold_rule = scorer->rule,
+                               .program = cupel_program_get_info(scorer->evaluator.program)};
 }
 
 cupel_recipe *cupel_scorer_recipe(cupel_scorer *scorer) {

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "graph/context_internal.h"
 
 cupel_status random_check(const cupel_op_view *view, cupel_shape shape) {
     static const char *const names[] = {"seed", "step", "rows"};
@@ -55,6 +56,11 @@ cupel_node random_add(cupel_rng rng, const cupel_op *op, const char *name,
     const char *const scoped = graph_scoped(graph, name);
     if (scoped == NULL)
         return graph_poisoned(graph);
+    if (graph->parameters && parameters_lookup(graph->parameters, scoped))
+        return graph_fail(graph, CUPEL_STATUS_NAME,
+                          "'%s' names a parameter: %s would repeat the numbers that it was "
+                          "initialised with; give it another name",
+                          scoped, op->name);
     attrs->stream = hash_string(scoped);
     return graph_add(graph, op, name, attrs, cupel_is_none(x) ? 3 : 4, inputs);
 }

@@ -26,9 +26,10 @@ static cupel_node read_variable(cupel_graph *graph, struct cupel_variable *varia
         if (graph->list.nodes[id].op == &op_variable && graph->list.nodes[id].variable == variable)
             return (cupel_node){.graph = graph, .id = id};
     cupel_node other;
-    if (graph_has(graph, variable->name, &other) && graph_node_at(graph, other.id)->op == &op_input)
+    if (graph_has(graph, variable->name, &other))
         return graph_fail(graph, CUPEL_STATUS_NAME,
-                          "'%s' names an input and a parameter: rename the input", variable->name);
+                          "'%s' names a parameter and a node (%s): rename the node", variable->name,
+                          graph_node_at(graph, other.id)->op->name);
     const cupel_type type = variable->real ? CUPEL_TYPE_REAL : variable->type;
     const cupel_node node =
         graph_add_leaf(graph, &op_variable, NULL, cupel_desc_plain(type, variable->shape));

@@ -116,12 +116,12 @@ static cupel_node images_input(cupel_graph *graph, const struct network *network
                        CUPEL_SHAPE(batch, network->channels, network->image, network->image));
 }
 
-/* The sum grows by `term`, in f64: an epoch adds a million numbers. */
-static void accumulate(cupel_graph *graph, const char *name, cupel_node term) {
+/* The sum grows by `scale * term`, in f64: an epoch adds a million numbers. */
+static void accumulate(cupel_graph *graph, const char *name, double scale, cupel_node term) {
     const cupel_init zeros = {.kind = CUPEL_INIT_ZEROS};
     const cupel_node sum =
         cupel_training_state(graph, name, CUPEL_TYPE_F64, cupel_shape_scalar(), zeros);
-    cupel_assign(sum, cupel_add(sum, cupel_cast(term, CUPEL_TYPE_F64)));
+    cupel_assign(sum, cupel_add(sum, cupel_scale(cupel_cast(term, CUPEL_TYPE_F64), scale)));
 }
 
 cupel_node network_train_graph(cupel_graph *graph, const struct network *network, int64_t batch) {
@@ -132,9 +132,9 @@ cupel_node network_train_graph(cupel_graph *graph, const struct network *network
     const cupel_node kl_weight = cupel_input(graph, "kl_weight", CUPEL_TYPE_REAL, scalar);
     const cupel_vae vae = cupel_vae_build(images, &network->vae, rng);
     const cupel_node loss = cupel_named(cupel_vae_loss(&vae, kl_weight), "loss");
-    accumulate(graph, SUM_LOSS, cupel_scale(loss, (double)batch));
-    accumulate(graph, SUM_ERROR, cupel_reduce_sum(vae.error, CUPEL_ALL_AXES, false));
-    accumulate(graph, SUM_KL, cupel_reduce_sum(vae.kl, CUPEL_ALL_AXES, false));
+    accumulate(graph, SUM_LOSS, (double)batch, loss);
+    accumulate(graph, SUM_ERROR, 1, cupel_reduce_sum(vae.error, CUPEL_ALL_AXES, false));
+    accumulate(graph, SUM_KL, 1, cupel_reduce_sum(vae.kl, CUPEL_ALL_AXES, false));
     cupel_optimizer_minimize(graph, "optimizer", &network->optimizer, learning_rate, loss, "");
     return loss;
 }
