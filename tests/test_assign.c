@@ -477,6 +477,7 @@ static void an_op_that_fails_changes_nothing(void **state) {
         const cupel_node w = parameter(m.graph, "w", CUPEL_SHAPE(N));
         const cupel_node twice = cupel_scale(v, 2);
         const cupel_node operand = way / 2 == 0 ? w : way / 2 == 1 ? twice : v;
+        CHECK_OK(cupel_context_register_op(m.context, &failing_op));
         const cupel_node failed = cupel_apply(m.graph, &failing_op, NULL, 1, &operand);
         cupel_assign(v, way / 2 == 2 ? failed : twice);
         const cupel_output output = {"y", cupel_neg(failed)};

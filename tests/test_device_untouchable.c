@@ -101,6 +101,9 @@ enum { BATCH = 6, CLASSES = 3, STEPS = 3, SEED = 53 };
 enum { TRAIN, REFERENCE, SCORE, N_PROGRAMS };
 
 static cupel_node network(cupel_graph *graph, bool training) {
+    cupel_context *const context = cupel_graph_context(graph);
+    if (cupel_context_find_op(context, "shift") == NULL)
+        CHECK_OK(cupel_context_register_op(context, &op_shift));
     const cupel_node x = cupel_input(graph, "x", CUPEL_TYPE_REAL, CUPEL_SHAPE(BATCH, 1, 6, 6));
     const double by = .125;
     cupel_node h = cupel_apply(graph, &op_shift, &by, 1, &x);

@@ -381,6 +381,16 @@ static cupel_status no_success(const cupel_adjoint *adjoint) {
     return CUPEL_STATUS_UNSUPPORTED;
 }
 
+static cupel_status reads_operand(const cupel_adjoint *adjoint) {
+    adjoint->diff_inputs[0] = cupel_mul(adjoint->diff_outputs[0], adjoint->inputs[0]);
+    return CUPEL_STATUS_OK;
+}
+
+static cupel_status reads_result(const cupel_adjoint *adjoint) {
+    adjoint->diff_inputs[0] = cupel_mul(adjoint->diff_outputs[0], adjoint->outputs[0]);
+    return CUPEL_STATUS_OK;
+}
+
 static void adjoints_from_outside_are_checked(void **state) {
     (void)state;
     static const struct {
@@ -391,8 +401,10 @@ static void adjoints_from_outside_are_checked(void **state) {
         {NULL, CUPEL_STATUS_UNSUPPORTED, "op outside (node 'it') has no gradient"},
         {wrong_shape, CUPEL_STATUS_BUG, "the adjoint of outside gives [] for operand 0"},
         {no_success, CUPEL_STATUS_UNSUPPORTED, "the adjoint of outside (node 'it') failed"},
+        {reads_operand, CUPEL_STATUS_BUG, "the adjoint of outside reads an operand or a result"},
+        {reads_result, CUPEL_STATUS_BUG, "the adjoint of outside reads an operand or a result"},
     };
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const cupel_op op = {.size = sizeof op,
                              .version = CUPEL_OP_VERSION,
                              .name = "outside",
@@ -403,13 +415,17 @@ static void adjoints_from_outside_are_checked(void **state) {
                              .adjoint = rows[i].adjoint,
                              .run = copy};
         cupel_graph *const outer = graph;
-        CHECK_OK(cupel_graph_create(&graph, context, NULL));
+        cupel_context *own;
+        CHECK_OK(cupel_context_create(&own, NULL));
+        CHECK_OK(cupel_context_register_op(own, &op));
+        CHECK_OK(cupel_graph_create(&graph, own, NULL));
         const cupel_node x = input("x", CUPEL_SHAPE(2));
         const cupel_node y = cupel_named(cupel_apply(graph, &op, NULL, 1, &x), "it");
         cupel_node out;
         CHECK(cupel_graph_add_gradients(graph, sum(y), 1, &x, &out) != CUPEL_STATUS_OK);
         expect_refused(rows[i].status, rows[i].part);
         CHECK_OK(cupel_graph_destroy(graph));
+        CHECK_OK(cupel_context_destroy(own));
         graph = outer;
     }
 }
@@ -417,14 +433,15 @@ static void adjoints_from_outside_are_checked(void **state) {
 /* Where no wanted value lies, an op may be without a gradient. */
 static void what_is_not_wanted_needs_no_gradient(void **state) {
     (void)state;
-    const cupel_op op = {.size = sizeof op,
-                         .version = CUPEL_OP_VERSION,
-                         .name = "outside",
-                         .min_inputs = 1,
-                         .max_inputs = 1,
-                         .n_outputs = 1,
-                         .infer = same,
-                         .run = copy};
+    static const cupel_op op = {.size = sizeof op,
+                                .version = CUPEL_OP_VERSION,
+                                .name = "outside",
+                                .min_inputs = 1,
+                                .max_inputs = 1,
+                                .n_outputs = 1,
+                                .infer = same,
+                                .run = copy};
+    CHECK_OK(cupel_context_register_op(context, &op));
     const double x[] = {2, 3}, expected[] = {1, 1};
     const cupel_node in = input("x", CUPEL_SHAPE(2));
     const cupel_node fixed = cupel_full(graph, CUPEL_TYPE_REAL, CUPEL_SHAPE(2), 5);

@@ -99,6 +99,19 @@ static void automatic_names_differ(void **state) {
     CHECK_CONTAINS(cupel_node_name(a), "exp");
 }
 
+/* The same network has the same names, whatever else its graph holds. */
+static void automatic_names_count_in_their_scope(void **state) {
+    (void)state;
+    const cupel_node x = input("x", CUPEL_SHAPE(2));
+    cupel_exp(cupel_exp(x));
+    cupel_graph_enter(graph, "net");
+    CHECK_STRING(cupel_node_name(cupel_exp(x)), "net.exp#1");
+    CHECK_STRING(cupel_node_name(cupel_tanh(x)), "net.tanh#1");
+    CHECK_STRING(cupel_node_name(cupel_exp(x)), "net.exp#2");
+    cupel_graph_leave(graph);
+    CHECK_STRING(cupel_node_name(cupel_exp(x)), "exp#3");
+}
+
 static void names_are_unique(void **state) {
     (void)state;
     input("x", CUPEL_SHAPE(2));
@@ -326,6 +339,20 @@ static void parameter_after_input(cupel_graph *g) {
     cupel_input(g, "w", CUPEL_TYPE_REAL, CUPEL_SHAPE(2));
     cupel_parameter(g, "w", CUPEL_SHAPE(2), (cupel_init){0});
 }
+static void name_like_an_automatic_one(cupel_graph *g) {
+    cupel_named(cupel_scalar(g, 1), "exp#1");
+}
+static void scope_like_an_automatic_name(cupel_graph *g) {
+    cupel_graph_enter(g, "a#1");
+}
+static void noise_after_parameter(cupel_graph *g) {
+    cupel_parameter(g, "noise", CUPEL_SHAPE(2), (cupel_init){0});
+    cupel_sample_normal(cupel_rng_inputs(g, 1), "noise", CUPEL_SHAPE(1, 2));
+}
+static void parameter_after_noise(cupel_graph *g) {
+    cupel_sample_normal(cupel_rng_inputs(g, 1), "noise", CUPEL_SHAPE(1, 2));
+    cupel_parameter(g, "noise", CUPEL_SHAPE(2), (cupel_init){0});
+}
 static void input_of_type_99(cupel_graph *g) {
     cupel_input(g, "x", (cupel_type)99, CUPEL_SHAPE(2));
 }
@@ -350,7 +377,13 @@ static void names_types_and_kinds_are_checked(void **state) {
     builder_refused(nameless_input, CUPEL_STATUS_NAME, "'' is not the name of an input");
     builder_refused(spaced_input, CUPEL_STATUS_NAME, "'my input' is not the name of an input");
     builder_refused(input_after_parameter, CUPEL_STATUS_NAME, "'fc.w' names a parameter and an");
-    builder_refused(parameter_after_input, CUPEL_STATUS_NAME, "'w' names an input and a parameter");
+    builder_refused(parameter_after_input, CUPEL_STATUS_NAME,
+                    "'w' names a parameter and a node (input)");
+    builder_refused(name_like_an_automatic_one, CUPEL_STATUS_NAME, "'exp#1' holds a #");
+    builder_refused(scope_like_an_automatic_name, CUPEL_STATUS_NAME, "'a#1' is not a scope name");
+    builder_refused(noise_after_parameter, CUPEL_STATUS_NAME, "'noise' names a parameter");
+    builder_refused(parameter_after_noise, CUPEL_STATUS_NAME,
+                    "'noise' names a parameter and a node (sample_normal)");
     builder_refused(input_of_type_99, CUPEL_STATUS_TYPE, "there is no type 99");
     builder_refused(constant_of_type_99, CUPEL_STATUS_TYPE, "there is no type 99");
     builder_refused(state_of_type_99, CUPEL_STATUS_TYPE, "there is no type 99");
@@ -445,23 +478,28 @@ static cupel_op outside_op(void) {
                       .run = run_nothing};
 }
 
-/* Each refusal in a graph of its own. */
+/* Each refusal in a context of its own, which may refuse the op already. */
 static void refused(const cupel_op *op, const void *attrs, size_t n, const char *part) {
+    cupel_context *own;
     cupel_graph *other = NULL;
-    CHECK_OK(cupel_graph_create(&other, context, NULL));
+    CHECK_OK(cupel_context_create(&own, NULL));
+    (void)!cupel_context_register_op(own, op);
+    CHECK_OK(cupel_graph_create(&other, own, NULL));
     const cupel_node x = cupel_scalar(other, 1), inputs[] = {x, x, x};
     CHECK(cupel_is_poisoned(cupel_apply(other, op, attrs, n, inputs)));
     CHECK(cupel_graph_check(other) != CUPEL_STATUS_OK);
     CHECK_CONTAINS(cupel_graph_error(other), part);
     CHECK_OK(cupel_graph_destroy(other));
+    CHECK_OK(cupel_context_destroy(own));
 }
 
 static void descriptors_are_checked(void **state) {
     (void)state;
     const int64_t attrs[2] = {0};
-    cupel_op op = outside_op();
+    cupel_op op = outside_op(), registered = op;
+    CHECK_OK(cupel_context_register_op(context, &registered));
     CHECK(!cupel_is_poisoned(
-        cupel_apply(graph, &op, attrs, 1, (const cupel_node[]){cupel_scalar(graph, 1)})));
+        cupel_apply(graph, &registered, attrs, 1, (const cupel_node[]){cupel_scalar(graph, 1)})));
     refused(&op, attrs, 0, "1 to 2 operands");
     refused(&op, attrs, 3, "1 to 2 operands");
     refused(&op, NULL, 1, "16 bytes of attributes");
@@ -486,13 +524,13 @@ static void descriptors_are_checked(void **state) {
     refused(&op, attrs, 1, "leaves output 1 without");
     op = outside_op();
     op.run = NULL;
-    refused(&op, attrs, 1, "outside is not built in and has no run");
+    refused(&op, attrs, 1, "op 'outside' is neither built in nor registered");
     op = outside_op();
     op.name = "relu";
-    refused(&op, attrs, 1, "an op named 'relu' is built in");
+    refused(&op, attrs, 1, "op 'relu' is neither built in nor registered");
     op = outside_op();
     op.flags = CUPEL_OP_VIEW;
-    refused(&op, attrs, 1, "outside has a run and is CUPEL_OP_VIEW");
+    refused(&op, attrs, 1, "op 'outside' is neither built in nor registered");
     /* A built-in one goes by name as by its builder. */
     CHECK(!cupel_is_poisoned(cupel_apply(graph, cupel_context_find_op(context, "neg"), NULL, 1,
                                          (const cupel_node[]){cupel_scalar(graph, 1)})));
@@ -556,6 +594,7 @@ int main(int argc, char **argv) {
         TEST(outputs_of_a_node),
         TEST(names_are_scoped_and_found),
         TEST(automatic_names_differ),
+        TEST(automatic_names_count_in_their_scope),
         TEST(names_are_unique),
         TEST(a_node_has_one_name),
         TEST(leaving_without_entering),

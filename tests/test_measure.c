@@ -412,6 +412,9 @@ static void parts_replace_a_chain_that_they_outrun(void **state) {
 static void a_measured_plan_is_followed(void **state) {
     (void)state;
     cupel_plan *plan = NULL;
+    cupel_context *context;
+    CHECK_OK(cupel_context_create(&context, NULL));
+    CHECK_OK(cupel_plan_create(&plan, context, 1));
     uint64_t record = 0;
     for (int round = 0; round < 3; round++) {
         struct passes p;
@@ -421,8 +424,6 @@ static void a_measured_plan_is_followed(void **state) {
         set_times(PLAIN, 9, 3, 9, 9);
         set_times(BLOCKS, 0, 0, 50, 0);
         set_times(REORDER, 0, 1, 1, 1);
-        if (round == 0)
-            CHECK_OK(cupel_plan_create(&plan, p.context, 1));
         silent = round > 0;
         p.options.plan = plan;
         const int64_t batch = round == 2 ? 3 : 2;
@@ -438,10 +439,10 @@ static void a_measured_plan_is_followed(void **state) {
         if (round == 0)
             record = cupel_plan_hash(plan);
         CHECK((cupel_plan_hash(plan) == record) == (round < 2)); /* the third size is added */
-        if (round == 2)
-            cupel_plan_destroy(plan);
         close_clock(&p);
     }
+    cupel_plan_destroy(plan);
+    CHECK_OK(cupel_context_destroy(context));
 }
 
 /* A run that runs out of memory while it chooses leaves nothing behind. */

@@ -171,6 +171,7 @@ static void random_ops_from_outside_never_merge(void **state) {
                                 .flags = CUPEL_OP_RANDOM,
                                 .infer = twice_infer,
                                 .run = twice_run};
+    CHECK_OK(cupel_context_register_op(p.context, &op));
     const cupel_node x = input("x", CUPEL_SHAPE(2, 3));
     passes_output(&p, "a", cupel_apply(p.graph, &op, NULL, 1, &x));
     passes_output(&p, "b", cupel_apply(p.graph, &op, NULL, 1, &x));
@@ -189,6 +190,7 @@ static void ops_from_outside_keep_their_operands(void **state) {
                                 .flags = CUPEL_OP_ELEMENTWISE,
                                 .infer = twice_infer,
                                 .run = twice_run};
+    CHECK_OK(cupel_context_register_op(p.context, &op));
     const cupel_node x = input("x", CUPEL_SHAPE(2, 3)), row = input("row", CUPEL_SHAPE(3));
     const cupel_node inputs[] = {x, cupel_broadcast_to(row, CUPEL_SHAPE(2, 3))};
     passes_output(&p, "y", cupel_apply(p.graph, &op, NULL, 2, inputs));

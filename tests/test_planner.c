@@ -259,6 +259,7 @@ static void ops_from_outside_get_memory_of_their_own(void **state) {
                              .run = no_run};
         struct passes p;
         passes_open(&p, "reference", CUPEL_TYPE_F64);
+        CHECK_OK(cupel_context_register_op(p.context, &op));
         const cupel_node x = cupel_input(p.graph, "x", CUPEL_TYPE_REAL, CUPEL_SHAPE(3, 2));
         const cupel_node h = cupel_exp(x);
         passes_output(&p, "y", cupel_reduce_sum(cupel_apply(p.graph, &op, NULL, 1, &h), 1, false));

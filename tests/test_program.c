@@ -3,6 +3,7 @@
  * and outputs, the loss guard and its replay, what a program tells of itself; and random graphs on
  * every device against the reference compile of the same graph.
  */
+#define _POSIX_C_SOURCE 200809L /* setenv */
 #include "support/check.h"
 #include "support/random_graph.h"
 
@@ -573,33 +574,44 @@ static cupel_status slow_infer(const cupel_op_view *view) {
     return CUPEL_STATUS_OK;
 }
 
-/* A reference kernel for more than a MFLOP is worth a warning on a fast device, in a fast
- * program. */
+static const cupel_op slow_op = {.size = sizeof slow_op,
+                                 .version = CUPEL_OP_VERSION,
+                                 .name = "slow",
+                                 .min_inputs = 1,
+                                 .max_inputs = 1,
+                                 .n_outputs = 1,
+                                 .infer = slow_infer,
+                                 .flops = slow_flops,
+                                 .run = slow_run};
+
+/* A reference kernel for more than a MFLOP is worth a warning on a fast device, in a fast program; an
+ * op from outside, which brings its own, is not. */
 static void slow_kernels_are_warned_of(void **state) {
     (void)state;
-    static const cupel_op op = {.size = sizeof op,
-                                .version = CUPEL_OP_VERSION,
-                                .name = "slow",
-                                .min_inputs = 1,
-                                .max_inputs = 1,
-                                .n_outputs = 1,
-                                .infer = slow_infer,
-                                .flops = slow_flops,
-                                .run = slow_run};
-    for (int way = 0; way < 3; way++) {
+    enum { ON_CPU, ON_REFERENCE, AS_REFERENCE, FROM_OUTSIDE, WAYS, SIDE = 128 };
+    CHECK_I64(setenv("CUPEL_DISABLE", "vec,onednn", 1), 0);
+    for (int way = 0; way < WAYS; way++) {
+        check_context("way %d", way);
         warnings = 0;
         struct machine m = {0};
         CHECK_OK(cupel_context_create(
-            &m.context, &(cupel_context_options){.device = way == 1 ? "reference" : "cpu",
-                                                 .log = count_warnings}));
+            &m.context,
+            &(cupel_context_options){.device = way == ON_REFERENCE ? "reference" : "cpu",
+                                     .log = count_warnings}));
+        CHECK_OK(cupel_context_register_op(m.context, &slow_op));
         CHECK_OK(cupel_parameters_create(&m.parameters, m.context, CUPEL_TYPE_F32, 1));
         CHECK_OK(cupel_graph_create(&m.graph, m.context, m.parameters));
-        const cupel_node x = cupel_input(m.graph, "x", CUPEL_TYPE_REAL, CUPEL_SHAPE(4));
-        const cupel_output output = {"y", cupel_apply(m.graph, &op, NULL, 1, &x)};
-        compile(&m, way == 2, 1, &output);
-        CHECK_I64(warnings, way == 0);
+        const cupel_node x = cupel_input(m.graph, "x", CUPEL_TYPE_REAL, CUPEL_SHAPE(SIDE, SIDE));
+        const cupel_output output = {"y", way == FROM_OUTSIDE
+                                              ? cupel_apply(m.graph, &slow_op, NULL, 1, &x)
+                                              : cupel_matmul(x, x, false, false)};
+        compile(&m, way == AS_REFERENCE, 1, &output);
+        CHECK_I64(warnings, way == ON_CPU);
+        CHECK_U64(cupel_program_get_info(m.program).reference_steps_over_1mflop,
+                  way != FROM_OUTSIDE);
         close_machine(&m);
     }
+    CHECK_I64(unsetenv("CUPEL_DISABLE"), 0);
 }
 
 /* --- random graphs --- */

@@ -6,6 +6,7 @@
 
 #include <sys/stat.h>
 
+#include "compile/plan_internal.h"
 #include "cupel/job.h"
 #include "cupel/trainer.h"
 #include "support/trainer.h"
@@ -258,6 +259,38 @@ static void test_foreign_states_are_refused(void **state) {
     CHECK_STATUS(cupel_trainer_import(s.trainer, tensors), CUPEL_STATUS_BAD_DATA);
     cupel_tensors_destroy(tensors);
     run_steps(&s, 2); /* it still works */
+    unmake(&s);
+}
+
+/* --- the plan --- */
+
+static const struct plan_choice *choice_of(const cupel_plan *plan, const char *program,
+                                           const struct plan_choice *like) {
+    for (size_t i = 0; i < plan->count; i++)
+        if (strcmp(plan->choices[i].program, program) == 0 &&
+            strcmp(plan->choices[i].node, like->node) == 0)
+            return &plan->choices[i];
+    return NULL;
+}
+
+/* The scoring program's convolutions are the training step's, though it has other shapes: they run as
+ * measured there. */
+static void test_scores_are_planned_like_training(void **state) {
+    (void)state;
+    struct setup s = make(conv_settings, "plan=measure", true);
+    int64_t convolutions = 0;
+    for (size_t i = 0; i < s.plan->count; i++) {
+        const struct plan_choice *const score = &s.plan->choices[i];
+        if (strcmp(score->program, "score") != 0 || strncmp(score->op, "conv2d", 6) != 0)
+            continue;
+        const struct plan_choice *const train = choice_of(s.plan, "train", score);
+        check_context("%s", score->node);
+        CHECK(train != NULL);
+        CHECK_STRING(score->kernel, train->kernel);
+        CHECK(score->layout == train->layout);
+        convolutions++;
+    }
+    CHECK_I64(convolutions, 6);
     unmake(&s);
 }
 
@@ -603,6 +636,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_resuming_anywhere),
         cmocka_unit_test(test_resuming_convolutional),
         cmocka_unit_test(test_foreign_states_are_refused),
+        cmocka_unit_test(test_scores_are_planned_like_training),
         cmocka_unit_test(test_guard_names_the_node_and_changes_nothing),
         cmocka_unit_test(test_overflow_in_a_fast_kernel_changes_nothing),
         cmocka_unit_test(test_what_does_not_fit_is_refused),

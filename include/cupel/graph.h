@@ -59,7 +59,7 @@ CUPEL_API cupel_shape cupel_node_shape(cupel_node node);
 CUPEL_API cupel_node cupel_node_output(cupel_node node, uint32_t output);
 CUPEL_API const char *cupel_node_name(cupel_node node);
 /* Gives a node a (scoped) name for messages, prints and cupel_graph_find(); returns the node.
- * A duplicate name is an error. */
+ * A duplicate name is an error, as is one with a #, which only automatic names have. */
 CUPEL_API cupel_node cupel_named(cupel_node node, const char *name);
 /* The node of that full name; poisons (NAME) when there is none. */
 CUPEL_API cupel_node cupel_graph_find(cupel_graph *graph, const char *name);

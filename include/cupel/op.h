@@ -69,8 +69,9 @@ typedef enum cupel_op_flag {
     CUPEL_OP_RANDOM = 1u << 1,      /* never merged with another node */
     CUPEL_OP_EFFECT = 1u << 2,      /* assign, guard: roots, never merged or pruned */
     CUPEL_OP_NO_GRADIENT = 1u << 3, /* gradients stop here by design (stop_gradient, compare) */
-    CUPEL_OP_ADJOINT_SRC = 1u << 4, /* the adjoint reads the inputs */
-    CUPEL_OP_ADJOINT_DST = 1u << 5, /* the adjoint reads the outputs */
+    /* The adjoint reads the inputs; the outputs. One that reads what is not declared is a BUG. */
+    CUPEL_OP_ADJOINT_SRC = 1u << 4,
+    CUPEL_OP_ADJOINT_DST = 1u << 5,
     /* Output 0 is input 0's bytes with another shape (reshape); built-in ops only: never run. */
     CUPEL_OP_VIEW = 1u << 6
 } cupel_op_flag;
