@@ -584,8 +584,8 @@ static const cupel_op slow_op = {.size = sizeof slow_op,
                                  .flops = slow_flops,
                                  .run = slow_run};
 
-/* A reference kernel for more than a MFLOP is worth a warning on a fast device, in a fast program; an
- * op from outside, which brings its own, is not. */
+/* A reference kernel for more than a MFLOP is worth a warning on a fast device, in a fast program;
+ * an op from outside, which brings its own, is not. */
 static void slow_kernels_are_warned_of(void **state) {
     (void)state;
     enum { ON_CPU, ON_REFERENCE, AS_REFERENCE, FROM_OUTSIDE, WAYS, SIDE = 128 };

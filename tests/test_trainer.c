@@ -273,8 +273,8 @@ static const struct plan_choice *choice_of(const cupel_plan *plan, const char *p
     return NULL;
 }
 
-/* The scoring program's convolutions are the training step's, though it has other shapes: they run as
- * measured there. */
+/* The scoring program's convolutions are the training step's, though it has other shapes: they run
+ * as measured there. */
 static void test_scores_are_planned_like_training(void **state) {
     (void)state;
     struct setup s = make(conv_settings, "plan=measure", true);
@@ -326,8 +326,8 @@ static void test_guard_names_the_node_and_changes_nothing(void **state) {
     unmake(&s);
 }
 
-/* A sum in float overflows where the reference's, in double, does not: the replay runs through to the
- * guard and must not update anything either. */
+/* A sum in float overflows where the reference's, in double, does not: the replay runs through to
+ * the guard and must not update anything either. */
 static void test_overflow_in_a_fast_kernel_changes_nothing(void **state) {
     (void)state;
     struct setup s = make(dense_settings, NULL, false);

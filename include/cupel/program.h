@@ -66,8 +66,8 @@ CUPEL_API CUPEL_CHECKED cupel_status cupel_program_compile(cupel_program **out, 
 CUPEL_API cupel_status cupel_program_destroy(cupel_program *program);
 CUPEL_API const char *cupel_program_error(const cupel_program *program);
 
-/* Called after each step of a reference program with a host copy of each of its outputs, in a thread
- * that flushes denormal numbers to zero. Returning anything but OK stops the run with it. */
+/* Called after each step of a reference program with a host copy of each of its outputs, in a
+ * thread that flushes denormal numbers to zero. Returning anything but OK stops the run with it. */
 typedef cupel_status (*cupel_visitor)(void *user, const char *node, const char *op, uint32_t output,
                                       const cupel_desc *desc, const void *values);
 

@@ -1,6 +1,7 @@
 /*
  * The inside of a cupel_recipe, shared by recipe.c, its values (recipe_value.c), its schema
- * (recipe_schema.c), its YAML reader (recipe_yaml.c) and its text (recipe_text.c). Test: tests/test_recipe.c
+ * (recipe_schema.c), its YAML reader (recipe_yaml.c) and its text (recipe_text.c).
+ * Test: tests/test_recipe.c
  */
 #ifndef CUPEL_DATA_RECIPE_INTERNAL_H
 #define CUPEL_DATA_RECIPE_INTERNAL_H

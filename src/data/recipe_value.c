@@ -1,6 +1,6 @@
 /*
- * From a scalar of YAML to a checked value: strict conversion, with a remedy for each of the ways in
- * which YAML's numbers and booleans surprise people. Test: tests/test_recipe.c
+ * From a scalar of YAML to a checked value: strict conversion, with a remedy for each of the ways
+ * in which YAML's numbers and booleans surprise people. Test: tests/test_recipe.c
  */
 #include <stdio.h>
 #include <string.h>

@@ -86,8 +86,8 @@ static cupel_status check_contribution(cupel_graph *graph, const struct graph_no
     return graph->error.status;
 }
 
-/* An adjoint reads the operands and results that its op's row declares, and no others: what it reads
- * is kept in memory until then. */
+/* An adjoint reads the operands and results that its op's row declares, and no others: what it
+ * reads is kept in memory until then. */
 static bool reads_what_it_declares(const cupel_graph *graph, uint32_t id, uint32_t first) {
     const struct graph_node *const node = graph_node_at(graph, id);
     const bool src = node->op->flags & CUPEL_OP_ADJOINT_SRC;
