@@ -17,6 +17,7 @@
 #include "base/parallel.h"
 #include "op/op_fused.h"
 #include "op/op_internal.h"
+#include "op/op_product_update.h"
 
 enum { MOST = 16, FEWEST_RUNS = 12 };
 
@@ -206,6 +207,66 @@ static void matmul(const char *title, cupel_shape a, cupel_shape b, bool ta, boo
     time_node(&n);
 }
 
+/* The 86,528x16 dense layers of the convolutional autoencoder on images in blocks. */
+static void image_products(void) {
+    const cupel_desc image = tensor(blocked, CUPEL_SHAPE(100, 128, 26, 26));
+    const cupel_desc few = plain(CUPEL_SHAPE(100, 16)), scalar = plain(cupel_shape_scalar());
+    const cupel_desc down = plain(CUPEL_SHAPE(16, 86528)), up = plain(CUPEL_SHAPE(86528, 16));
+    const struct attrs_image_matmul result = {
+        .role = IMAGE_RESULT, .image = {128, 26, 26}, .products = 1};
+    struct attrs_image_matmul attrs = {.role = IMAGE_A, .transpose_b = 1, .products = 1};
+    time_node(&(struct node){.title = "image 86528 to 16",
+                             .op = &op_image_matmul,
+                             .attrs = &attrs,
+                             .n_inputs = 2,
+                             .inputs = {image, down}});
+    attrs.transpose_b = 0;
+    time_node(&(struct node){.title = "image 16 to 86528 data",
+                             .op = &op_image_matmul,
+                             .attrs = &attrs,
+                             .n_inputs = 2,
+                             .inputs = {image, up}});
+    attrs = result;
+    attrs.products = 2;
+    attrs.finish = IMAGE_SELECT;
+    time_node(&(struct node){.title = "image two heads' data, relu's",
+                             .op = &op_image_matmul,
+                             .attrs = &attrs,
+                             .n_inputs = 5,
+                             .inputs = {few, down, few, down, image},
+                             .outputs = {{.layout = blocked}}});
+    attrs = result;
+    attrs.transpose_b = attrs.with_bias = 1;
+    attrs.finish = IMAGE_RELU;
+    time_node(&(struct node){.title = "image 16 to 86528 bias relu",
+                             .op = &op_image_matmul,
+                             .attrs = &attrs,
+                             .n_inputs = 3,
+                             .inputs = {few, up, plain(CUPEL_SHAPE(86528))},
+                             .outputs = {{.layout = blocked}}});
+    const struct attrs_adam adam = {.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
+    for (int role = IMAGE_A; role <= IMAGE_B; role++) {
+        attrs = (struct attrs_image_matmul){.role = role, .transpose_a = 1, .products = 1};
+        time_node(&(struct node){
+            .title = role == IMAGE_A ? "image weights" : "image weights turned",
+            .op = &op_image_matmul,
+            .attrs = &attrs,
+            .n_inputs = 2,
+            .inputs = {role == IMAGE_A ? image : few, role == IMAGE_A ? few : image}});
+        struct attrs_product_update both = {
+            .image = attrs, .update = &op_adam_update, .gradient = 1};
+        memcpy(both.update_attrs, &adam, sizeof adam);
+        const cupel_desc p = role == IMAGE_A ? up : down;
+        const cupel_desc step = cupel_desc_plain(CUPEL_TYPE_F64, cupel_shape_scalar());
+        time_node(&(struct node){.title = role == IMAGE_A ? "image adam" : "image adam turned",
+                                 .op = &op_image_update,
+                                 .attrs = &both,
+                                 .n_inputs = 7,
+                                 .inputs = {role == IMAGE_A ? image : few,
+                                            role == IMAGE_A ? few : image, p, p, p, scalar, step}});
+    }
+}
+
 /* Those of the 784-100-5 autoencoder at batch 32, and squares of growing size. */
 static void small_products(void) {
     matmul("small 784 to 100", CUPEL_SHAPE(32, 784), CUPEL_SHAPE(100, 784), false, true);
@@ -384,6 +445,7 @@ int main(int argc, char **argv) {
     matmul("dense 16 to 86528", CUPEL_SHAPE(100, 16), CUPEL_SHAPE(86528, 16), false, true);
     matmul("dense 16 to 86528 data", CUPEL_SHAPE(100, 86528), CUPEL_SHAPE(86528, 16), false, false);
     matmul("dense 16 to 86528 weights", CUPEL_SHAPE(100, 86528), CUPEL_SHAPE(100, 16), true, false);
+    image_products();
     small_products();
     chains();
     reorders();

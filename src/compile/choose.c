@@ -88,7 +88,8 @@ static cupel_status convert(struct choose *s, struct edge from, cupel_layout lay
 }
 
 /* Sets `layouts` (inputs then outputs) to `wanted` wherever an operand can have it; false when the
- * node has no use for it: only convolutions change the layout of what is plain. */
+ * node has no use for it: only convolutions change the layout of what is plain, and products make
+ * images in any. */
 static bool wish(const struct choose *s, const struct graph_node *node, cupel_layout wanted,
                  cupel_layout *layouts) {
     const struct compile *c = s->c;
@@ -104,7 +105,7 @@ static bool wish(const struct choose *s, const struct graph_node *node, cupel_la
         any = true;
         there_already = there_already || (input && desc->layout == wanted);
     }
-    return any && (is_convolution(node) || there_already);
+    return any && (is_convolution(node) || makes_image(node) || there_already);
 }
 
 /* Appends the node with these layouts (NULL: all plain); *done stays false where no kernel takes
@@ -190,8 +191,8 @@ static cupel_layout followed(const struct choose *s, const struct graph_node *no
     return CUPEL_LAYOUT_PLAIN;
 }
 
-/* Of a convolution: what the plan has for it or for one like it, or else its region's. */
-static cupel_layout convolution_layout(const struct choose *s, const struct graph_node *node) {
+/* Of what decides its layout: what the plan has for it or for one like it, or else its region's. */
+static cupel_layout region_layout(const struct choose *s, const struct graph_node *node) {
     const cupel_plan *const plan = s->c->options->plan;
     cupel_layout layouts[KERNEL_MAX_OPERANDS];
     for (cupel_layout l = CUPEL_LAYOUT_NHWC; plan != NULL && l < CUPEL_LAYOUT_PACKED; l++)
@@ -204,7 +205,7 @@ static cupel_layout convolution_layout(const struct choose *s, const struct grap
 }
 
 static cupel_layout wanted_layout(const struct choose *s, const struct graph_node *node) {
-    return is_convolution(node) ? convolution_layout(s, node) : followed(s, node);
+    return is_convolution(node) || makes_image(node) ? region_layout(s, node) : followed(s, node);
 }
 
 bool choose_is_recorded(const struct choose *s, const struct graph_node *node) {
@@ -239,6 +240,16 @@ cupel_status choose_node(struct choose *s, const struct graph_node *node, bool *
 /* Views have no kernel: they are their operand's bytes (reference mode copies them). */
 static bool has_no_kernel(const struct choose *s, const struct graph_node *node) {
     return node_is_leaf(node) || ((node->op->flags & CUPEL_OP_VIEW) && !s->c->reference);
+}
+
+cupel_status choose_reshape(struct choose *s, struct edge from, cupel_shape shape, const char *name,
+                            struct edge *out) {
+    const struct attrs_shape attrs = attrs_of_shape(shape);
+    uint32_t id;
+    CUPEL_TRY(convert(s, from, CUPEL_LAYOUT_PLAIN, &from));
+    CUPEL_TRY(emit_node(s->c, &op_reshape, &attrs, name, 1, &from, &id));
+    *out = (struct edge){id, 0};
+    return set_plan(s, NULL, -1);
 }
 
 static cupel_status keep(struct choose *s, uint32_t old_id) {

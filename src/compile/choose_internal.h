@@ -40,6 +40,9 @@ void choose_rewind(struct choose *s, struct mark mark);
 /* Appends the node in the layout that suits it, after what changes its operands' layouts; *done
  * stays false where no kernel takes it. */
 cupel_status choose_node(struct choose *s, const struct graph_node *node, bool *done, uint32_t *id);
+/* Appends a reshape, after what makes its operand plain. */
+cupel_status choose_reshape(struct choose *s, struct edge from, cupel_shape shape, const char *name,
+                            struct edge *out);
 /* Whether the plan has a kernel for the node, in its layout or plain. */
 bool choose_is_recorded(const struct choose *s, const struct graph_node *node);
 

@@ -19,6 +19,8 @@ static cupel_status run_passes(struct compile *c, cupel_graph *graph, struct pro
         CUPEL_TRY(pass_simplify(c));
         CUPEL_TRY(pass_fold_batch_norm(c));
         CUPEL_TRY(pass_prune(c));
+        CUPEL_TRY(pass_move_reshapes(c));
+        CUPEL_TRY(pass_fuse_image(c));
         CUPEL_TRY(pass_fuse(c));
         CUPEL_TRY(pass_fuse_update(c));
         CUPEL_TRY(pass_sweep(c));

@@ -106,6 +106,8 @@ cupel_status pass_prune(struct compile *c);
 cupel_status pass_precision(struct compile *c);
 cupel_status pass_simplify(struct compile *c);
 cupel_status pass_fold_batch_norm(struct compile *c);
+cupel_status pass_move_reshapes(struct compile *c); /* of flattened images, to their products */
+cupel_status pass_fuse_image(struct compile *c);    /* products of flattened images */
 cupel_status pass_fuse(struct compile *c);
 cupel_status pass_fuse_update(struct compile *c); /* an update with its gradient's product */
 cupel_status pass_sweep(struct compile *c);       /* neighbouring updates as one node */

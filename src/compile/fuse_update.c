@@ -31,6 +31,14 @@ static bool works_in_rows(const struct graph_node *update) {
     return true;
 }
 
+/* The op of such a product and its update together, where the device has a kernel for it. */
+static const cupel_op *both_of(const struct fuse_update *f, const struct graph_node *product) {
+    const cupel_op *both = product->op == &op_matmul         ? &op_product_update
+                           : product->op == &op_image_matmul ? &op_image_update
+                                                             : NULL;
+    return both != NULL && device_has_kernel(f->c, both) ? both : NULL;
+}
+
 /* The product that an update may take, or NO_NODE. */
 static uint32_t product_of(const struct fuse_update *f, uint32_t id) {
     const struct compile *c = f->c;
@@ -40,7 +48,7 @@ static uint32_t product_of(const struct fuse_update *f, uint32_t id) {
     const int gradient = update_gradient(update->op, (int)update->n_inputs);
     const struct edge edge = update->inputs[gradient];
     const struct graph_node *product = compile_node(c, edge.node);
-    const bool taken = product->op == &op_matmul && product->outputs[0].shape.rank == 2 &&
+    const bool taken = both_of(f, product) != NULL && product->outputs[0].shape.rank == 2 &&
                        f->readers.uses[readers_edge(&f->readers, edge.node, 0)] == 1;
     return taken ? edge.node : NO_NODE;
 }
@@ -67,9 +75,12 @@ static cupel_status emit_both(const struct fuse_update *f, struct rewrite *rewri
                                            .update = update->op,
                                            .gradient =
                                                update_gradient(update->op, (int)update->n_inputs)};
-    memcpy(&attrs->product, product->attrs, sizeof(attrs->product));
+    if (product->op == &op_matmul)
+        memcpy(&attrs->product, product->attrs, sizeof(attrs->product));
+    else
+        memcpy(&attrs->image, product->attrs, sizeof(attrs->image));
     memcpy(attrs->update_attrs, update->attrs, update->op->attr_size);
-    *made = (struct graph_node){.op = &op_product_update,
+    *made = (struct graph_node){.op = both_of(f, product),
                                 .attrs = attrs,
                                 .inputs = inputs,
                                 .outputs = outputs,
@@ -96,7 +107,7 @@ static cupel_status emit_all(const struct fuse_update *f, struct rewrite *rewrit
 }
 
 cupel_status pass_fuse_update(struct compile *c) {
-    if (!device_has_kernel(c, &op_product_update))
+    if (!device_has_kernel(c, &op_product_update) && !device_has_kernel(c, &op_image_update))
         return CUPEL_STATUS_OK;
     struct fuse_update f = {.c = c};
     CUPEL_TRY(readers_find(&f.readers, c));

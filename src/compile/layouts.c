@@ -4,11 +4,17 @@
  */
 #include "compile/layouts.h"
 
+#include "op/op_image_matmul.h"
 #include "op/op_internal.h"
 
 bool is_convolution(const struct graph_node *node) {
     return node->op == &op_conv2d || node->op == &op_conv2d_backward_data ||
            node->op == &op_conv2d_backward_weights;
+}
+
+bool makes_image(const struct graph_node *node) {
+    const struct attrs_image_matmul *attrs = node->attrs;
+    return node->op == &op_image_matmul && attrs->role == IMAGE_RESULT;
 }
 
 static const cupel_desc *operand(const struct compile *c, const struct graph_node *node,

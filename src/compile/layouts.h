@@ -11,6 +11,8 @@
 enum { LAYOUTS = CUPEL_LAYOUT_PACKED }; /* of the closed list */
 
 bool is_convolution(const struct graph_node *node);
+/* Whether it is a product whose result is an image: its layout need not follow an operand's. */
+bool makes_image(const struct graph_node *node);
 /* Whether operand i (inputs, then outputs) is an image, which may have a layout. */
 bool is_image(const struct compile *c, const struct graph_node *node, uint32_t i);
 /* Whether a tensor can have that layout, and it is another one than plain. */

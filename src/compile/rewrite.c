@@ -85,7 +85,7 @@ size_t op_view_bytes(const cupel_op_view *view) {
 uint32_t op_in_place(const cupel_op *op, const void *attrs, uint32_t n_inputs, uint32_t k) {
     if (op == &op_sweep)
         return (uint32_t)sweep_in_place(attrs, (int)k);
-    if (op == &op_product_update)
+    if (is_product_update(op))
         return (uint32_t)product_update_in_place(attrs, (int)n_inputs, (int)k);
     return op->in_place[k];
 }

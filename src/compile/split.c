@@ -7,6 +7,7 @@
 #include "compile/choose_internal.h"
 #include "compile/plan_internal.h"
 #include "op/op_fused.h"
+#include "op/op_internal.h"
 #include "op/op_product_update.h"
 #include "op/op_sweep.h"
 
@@ -73,6 +74,109 @@ static cupel_status split_sweep(struct choose *s, const struct graph_node *sweep
     return CUPEL_STATUS_OK;
 }
 
+/* One part, of one result; a device has kernels for all parts. */
+static cupel_status take_part(struct choose *s, const struct graph_node *node, struct edge *out) {
+    bool done;
+    uint32_t id = 0;
+    CUPEL_TRY(choose_node(s, node, &done, &id));
+    if (!done)
+        return cupel_fail(s->c->error, CUPEL_STATUS_UNSUPPORTED, "%s: no kernel for op %s",
+                          node->name, node->op->name);
+    *out = (struct edge){id, 0};
+    return CUPEL_STATUS_OK;
+}
+
+/* An elementwise part of the shape of its first operand. */
+static cupel_status take_elementwise(struct choose *s, const cupel_op *op, const char *name,
+                                     uint32_t n_inputs, struct edge *inputs, struct edge *out) {
+    cupel_desc *desc = arena_copy(&s->c->arena, compile_desc(s->c, inputs[0]), sizeof *desc);
+    if (!desc)
+        return cupel_fail_memory(s->c->error, "splitting a product", sizeof *desc);
+    desc->layout = CUPEL_LAYOUT_PLAIN;
+    const struct graph_node node = {.op = op,
+                                    .attrs = "",
+                                    .n_inputs = n_inputs,
+                                    .n_outputs = 1,
+                                    .inputs = inputs,
+                                    .outputs = desc,
+                                    .name = name};
+    return take_part(s, &node, out);
+}
+
+/* One matrix product of an image_matmul, the image flattened. */
+static cupel_status take_product(struct choose *s, const struct graph_node *whole, int index,
+                                 struct edge *out) {
+    struct compile *c = s->c;
+    cupel_op_view view, product;
+    cupel_desc operands[2];
+    cupel_desc *result = arena_alloc(&c->arena, 1, sizeof *result);
+    struct attrs_matmul *attrs = arena_alloc(&c->arena, 1, sizeof *attrs);
+    if (!result || !attrs)
+        return cupel_fail_memory(c->error, "splitting a product", sizeof *result);
+    CUPEL_TRY(node_view(c, whole, &view));
+    CUPEL_TRY(image_matmul_product(&view, index, operands, result, attrs, &product));
+    struct edge inputs[2];
+    for (int i = 0; i < 2; i++) {
+        inputs[i] = whole->inputs[2 * index + i];
+        if (compile_desc(c, inputs[i])->shape.rank == 4)
+            CUPEL_TRY(choose_reshape(s, inputs[i], operands[i].shape, whole->name, &inputs[i]));
+    }
+    const struct graph_node node = {.op = product.op,
+                                    .attrs = attrs,
+                                    .n_inputs = 2,
+                                    .n_outputs = 1,
+                                    .inputs = inputs,
+                                    .outputs = result,
+                                    .name = whole->name};
+    return take_part(s, &node, out);
+}
+
+/* Bias and mask as matrices, the elementwise part, and what comes of it as an image. */
+static cupel_status finish_image(struct choose *s, const struct graph_node *whole,
+                                 struct edge matrix, struct edge *out) {
+    struct compile *c = s->c;
+    const struct attrs_image_matmul *attrs = whole->attrs;
+    const int bias = image_matmul_bias(attrs), mask = image_matmul_mask(attrs);
+    const cupel_shape shape = compile_desc(c, matrix)->shape;
+    struct edge inputs[3] = {matrix};
+    if (bias >= 0) {
+        CUPEL_TRY(choose_reshape(s, whole->inputs[bias], CUPEL_SHAPE(1, shape.dims[1]), whole->name,
+                                 &inputs[1]));
+        CUPEL_TRY(take_elementwise(s, &op_add, whole->name, 2, inputs, &matrix));
+    }
+    inputs[0] = matrix;
+    if (attrs->finish == IMAGE_RELU)
+        CUPEL_TRY(take_elementwise(s, &op_relu, whole->name, 1, inputs, &matrix));
+    if (mask >= 0) {
+        CUPEL_TRY(choose_reshape(s, whole->inputs[mask], shape, whole->name, &inputs[0]));
+        inputs[1] = matrix;
+        inputs[2] = whole->inputs[mask + 1];
+        CUPEL_TRY(take_elementwise(s, &op_select, whole->name, 3, inputs, &matrix));
+    }
+    return choose_reshape(s, matrix, whole->outputs[0].shape, whole->name, out);
+}
+
+/* Reshapes, matrix products, and what is done to their sum. */
+static cupel_status take_image_parts(struct choose *s, const struct graph_node *whole,
+                                     struct edge *out) {
+    const struct attrs_image_matmul *attrs = whole->attrs;
+    CUPEL_TRY(take_product(s, whole, 0, out));
+    if (attrs->products > 1) {
+        struct edge inputs[2] = {*out};
+        CUPEL_TRY(take_product(s, whole, 1, &inputs[1]));
+        CUPEL_TRY(take_elementwise(s, &op_add, whole->name, 2, inputs, out));
+    }
+    return attrs->role == IMAGE_RESULT ? finish_image(s, whole, *out, out) : CUPEL_STATUS_OK;
+}
+
+static cupel_status split_image_matmul(struct choose *s, const struct graph_node *whole,
+                                       uint32_t old_id) {
+    struct edge out;
+    CUPEL_TRY(take_image_parts(s, whole, &out));
+    rewrite_map(&s->rewrite, (struct edge){old_id, 0}, out);
+    return CUPEL_STATUS_OK;
+}
+
 /* The product, then the update. */
 static cupel_status split_product_update(struct choose *s, const struct graph_node *both,
                                          uint32_t old_id) {
@@ -103,12 +207,15 @@ static cupel_status split_product_update(struct choose *s, const struct graph_no
     bool done;
     uint32_t id = 0;
     CUPEL_TRY(choose_node(s, &product, &done, &id));
-    if (!done)
+    struct edge made = {id, 0};
+    if (!done && product.op == &op_image_matmul)
+        CUPEL_TRY(take_image_parts(s, &product, &made));
+    else if (!done)
         return cupel_fail(c->error, CUPEL_STATUS_UNSUPPORTED, "%s: no kernel for op %s",
                           product.name, product.op->name);
     for (uint32_t i = 0; i < n_inputs; i++)
         inputs[i] = i == (uint32_t)attrs->gradient
-                        ? (struct edge){id, 0}
+                        ? made
                         : both->inputs[product_update_operand(attrs, (int)i)];
     CUPEL_TRY(choose_node(s, &update, &done, &id));
     if (!done)
@@ -120,13 +227,15 @@ static cupel_status split_product_update(struct choose *s, const struct graph_no
 }
 
 bool split_exists(const struct graph_node *node) {
-    return node->op == &op_fused || node->op == &op_sweep || node->op == &op_product_update;
+    return node->op == &op_fused || node->op == &op_sweep || node->op == &op_image_matmul ||
+           is_product_update(node->op);
 }
 
 cupel_status split_node(struct choose *s, const struct graph_node *node, uint32_t old_id) {
-    return node->op == &op_fused   ? split_fused(s, node, old_id)
-           : node->op == &op_sweep ? split_sweep(s, node, old_id)
-                                   : split_product_update(s, node, old_id);
+    return node->op == &op_fused          ? split_fused(s, node, old_id)
+           : node->op == &op_sweep        ? split_sweep(s, node, old_id)
+           : node->op == &op_image_matmul ? split_image_matmul(s, node, old_id)
+                                          : split_product_update(s, node, old_id);
 }
 
 /* Enough of the first part to find it in a plan. */
@@ -139,6 +248,8 @@ static struct graph_node first_part(const struct graph_node *node) {
         const struct attrs_sweep *attrs = node->attrs;
         return (struct graph_node){.op = attrs->op, .name = attrs->parts[0].name};
     }
+    if (node->op == &op_image_matmul)
+        return (struct graph_node){.op = &op_matmul, .name = node->name};
     const struct attrs_product_update *attrs = node->attrs;
     return (struct graph_node){.op = attrs->update, .name = node->name};
 }

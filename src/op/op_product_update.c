@@ -1,13 +1,18 @@
 /*
- * The internal op "product_update": both parts are inferred by their own rules, so the node has
- * exactly the shapes and types of its parts run apart. There is no gradient: updates come after
- * gradients were added. NaN: as the parts. Test: tests/test_pass_fuse_update.c
+ * The internal ops "product_update" and "image_update": both parts are inferred by their own rules,
+ * so a node has exactly the shapes and types of its parts run apart. There is no gradient: updates
+ * come after gradients were added. NaN: as the parts. Tests: tests/test_pass_fuse_update.c,
+ * tests/test_pass_images.c
  */
 #include "op/op_product_update.h"
 
 #include "op/op_internal.h"
 
 enum { PRODUCT_INPUTS = 2 };
+
+bool is_product_update(const cupel_op *op) {
+    return op == &op_product_update || op == &op_image_update;
+}
 
 int product_update_operand(const struct attrs_product_update *attrs, int i) {
     return PRODUCT_INPUTS + (i < attrs->gradient ? i : i - 1);
@@ -27,15 +32,16 @@ cupel_status product_update_product(const cupel_op_view *view, cupel_desc *gradi
                                     cupel_op_view *product) {
     const struct attrs_product_update *attrs = view->attrs;
     *gradient = (cupel_desc){0};
-    *product = (cupel_op_view){.op = &op_matmul,
-                               .attrs = &attrs->product,
+    const bool image = view->op == &op_image_update;
+    *product = (cupel_op_view){.op = image ? &op_image_matmul : &op_matmul,
+                               .attrs = image ? (const void *)&attrs->image : &attrs->product,
                                .name = attrs->product_name,
                                .n_inputs = PRODUCT_INPUTS,
                                .inputs = view->inputs,
                                .n_outputs = 1,
                                .outputs = gradient,
                                .sink = view->sink};
-    return op_matmul.infer(product);
+    return product->op->infer(product);
 }
 
 cupel_op_view product_update_update(const cupel_op_view *view, const cupel_desc *gradient,
@@ -76,9 +82,9 @@ static double flops(const cupel_op_view *view) {
     if (product_update_product(view, &gradient, &product) != CUPEL_STATUS_OK)
         return 0;
     const cupel_op_view update = product_update_update(view, &gradient, operands);
-    return op_matmul.flops(&product) + (attrs->update->flops
-                                            ? attrs->update->flops(&update)
-                                            : (double)cupel_shape_count(gradient.shape));
+    return product.op->flops(&product) + (attrs->update->flops
+                                              ? attrs->update->flops(&update)
+                                              : (double)cupel_shape_count(gradient.shape));
 }
 
 /* n_inputs and n_outputs differ from node to node; the descriptor has the most. in_place is what
@@ -93,6 +99,21 @@ const cupel_op op_product_update = {
     .n_outputs = SWEEP_MAX_PART_OUTPUTS,
     .nan_rule = CUPEL_NAN_PROPAGATES,
     .precision = CUPEL_PRECISION_WIDE,
+    .infer = infer,
+    .flops = flops,
+};
+
+const cupel_op op_image_update = {
+    .size = sizeof(cupel_op),
+    .version = CUPEL_OP_VERSION,
+    .name = "image_update",
+    .attr_size = sizeof(struct attrs_product_update),
+    .min_inputs = PRODUCT_INPUTS + 1,
+    .max_inputs = PRODUCT_INPUTS + SWEEP_MAX_PART_INPUTS - 1,
+    .n_outputs = SWEEP_MAX_PART_OUTPUTS,
+    .nan_rule = CUPEL_NAN_PROPAGATES,
+    .precision = CUPEL_PRECISION_WIDE,
+    .image_inputs = 3, /* the product's, one of which is an image */
     .infer = infer,
     .flops = flops,
 };

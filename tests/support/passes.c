@@ -82,6 +82,8 @@ void passes_run(struct passes *p, const char *last) {
         {"simplify", pass_simplify, NULL, true},
         {"fold", pass_fold_batch_norm, NULL, true},
         {"prune2", pass_prune, NULL, true},
+        {"move_reshapes", pass_move_reshapes, NULL, true},
+        {"fuse_image", pass_fuse_image, NULL, true},
         {"fuse", pass_fuse, NULL, true},
         {"fuse_update", pass_fuse_update, NULL, true},
         {"sweep", pass_sweep, NULL, true},

@@ -21,6 +21,7 @@ static const struct kernel *const tables[] = {
     update_kernels,        random_kernels,
     softmax_kernels,       move_kernels,
     norm_kernels,          pool_kernels,
+    image_matmul_kernels,  image_update_kernels,
 };
 
 static enum cpu_isa detect(void) {

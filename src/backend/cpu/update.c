@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "backend/cpu/vec_update.h"
+#include "backend/cpu/update.h"
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "op/op_attrs.h"
@@ -45,7 +45,7 @@ static bool accept_sgd(const struct kernel_request *request, const char **why) {
                           "operands differ in type or layout");
 }
 
-static bool accept_part(const struct kernel_request *request, const char **why) {
+bool update_accept(const struct kernel_request *request, const char **why) {
     return strcmp(request->view.op->name, "adam_update") == 0 ? accept_adam(request, why)
                                                               : accept_sgd(request, why);
 }
@@ -59,40 +59,33 @@ static bool accept_sweep(const struct kernel_request *request, const char **why)
     for (int p = 0; p < (int)sweep->n_parts; p++) {
         const struct kernel_request part = {.view = sweep_part_view(&request->view, p),
                                             .threads = request->threads};
-        if (!accept_part(&part, why))
+        if (!update_accept(&part, why))
             return false;
     }
     return true;
 }
 
-/* One parameter's update in one run. */
-struct update {
-    const void *const *inputs;
-    void *const *outputs;
-    int64_t count, first_unit;
-    bool adam, buffered;
-    struct adam_numbers adam_numbers;
-    struct sgd_numbers sgd_numbers;
-};
-
 struct update_run {
     const struct vec_update_table *table;
     int n;
-    struct update updates[SWEEP_MAX_PARTS];
+    struct update_part {
+        struct update update;
+        int64_t first_unit;
+    } parts[SWEEP_MAX_PARTS];
 };
 
-static void run_update(const struct vec_update_table *table, const struct update *u, int64_t at,
-                       int64_t n) {
+void update_range(const struct vec_update_table *table, const struct update *u,
+                  const float *gradient, int64_t at, int64_t n) {
     const float *const *in = (const float *const *)u->inputs;
     float *const *out = (float *const *)u->outputs;
     if (u->adam)
-        table->adam(n, &u->adam_numbers, in[0] + at, in[1] + at, in[2] + at, in[3] + at,
-                    out[0] + at, out[1] + at, out[2] + at);
+        table->adam(n, &u->adam_numbers, in[0] + at, gradient, in[2] + at, in[3] + at, out[0] + at,
+                    out[1] + at, out[2] + at);
     else if (u->buffered)
-        table->sgd_momentum(n, &u->sgd_numbers, in[0] + at, in[1] + at, in[3] + at, out[0] + at,
+        table->sgd_momentum(n, &u->sgd_numbers, in[0] + at, gradient, in[3] + at, out[0] + at,
                             out[1] + at);
     else
-        table->sgd(n, &u->sgd_numbers, in[0] + at, in[1] + at, out[0] + at);
+        table->sgd(n, &u->sgd_numbers, in[0] + at, gradient, out[0] + at);
 }
 
 /* Units of GRAIN elements, numbered through all parameters. */
@@ -100,14 +93,15 @@ static void run_units(void *context, int64_t begin, int64_t end, int thread) {
     (void)thread;
     const struct update_run *run = context;
     for (int i = 0; i < run->n; i++) {
-        const struct update *u = &run->updates[i];
-        const int64_t units = (u->count + GRAIN - 1) / GRAIN;
-        const int64_t from = begin > u->first_unit ? begin - u->first_unit : 0;
-        const int64_t to = end - u->first_unit < units ? end - u->first_unit : units;
+        const struct update *u = &run->parts[i].update;
+        const int64_t units = (u->count + GRAIN - 1) / GRAIN, first = run->parts[i].first_unit;
+        const int64_t from = begin > first ? begin - first : 0;
+        const int64_t to = end - first < units ? end - first : units;
         if (from >= to)
             continue;
         const int64_t at = from * GRAIN;
-        run_update(run->table, u, at, (to * GRAIN < u->count ? to * GRAIN : u->count) - at);
+        update_range(run->table, u, (const float *)u->inputs[1] + at, at,
+                     (to * GRAIN < u->count ? to * GRAIN : u->count) - at);
     }
 }
 
@@ -141,16 +135,23 @@ static struct update sgd_of(const struct attrs_sgd *attrs, const void *const *in
     return (struct update){.buffered = buffered, .sgd_numbers = numbers};
 }
 
+struct update update_of(const cupel_op_view *view, const void *const *inputs,
+                        void *const *outputs) {
+    struct update u = strcmp(view->op->name, "adam_update") == 0
+                          ? adam_of(view->attrs, inputs)
+                          : sgd_of(view->attrs, inputs, outputs);
+    u.inputs = inputs;
+    u.outputs = outputs;
+    u.count = cupel_shape_count(view->inputs[0].shape);
+    return u;
+}
+
 static void add_update(struct update_run *run, const cupel_op_view *view, const void *const *inputs,
                        void *const *outputs, int64_t *units) {
-    struct update *u = &run->updates[run->n++];
-    *u = strcmp(view->op->name, "adam_update") == 0 ? adam_of(view->attrs, inputs)
-                                                    : sgd_of(view->attrs, inputs, outputs);
-    u->inputs = inputs;
-    u->outputs = outputs;
-    u->count = cupel_shape_count(view->inputs[0].shape);
-    u->first_unit = *units;
-    *units += (u->count + GRAIN - 1) / GRAIN;
+    struct update_part *const part = &run->parts[run->n++];
+    part->update = update_of(view, inputs, outputs);
+    part->first_unit = *units;
+    *units += (part->update.count + GRAIN - 1) / GRAIN;
 }
 
 /* The state is nothing but the copy of the loops that suits the processor. */

@@ -1,0 +1,258 @@
+/*
+ * Reshapes of images moved to their products (src/compile/move_reshapes.c), products that take and
+ * make images (src/compile/fuse_image.c), split where no kernel takes them (src/compile/split.c):
+ * an autoencoder whose features are images learns as in reference mode, with no change of layout.
+ */
+#include "support/net.h"
+#include "support/passes.h"
+
+#include "backend/backend.h"
+#include "compile/program_internal.h"
+#include "op/op_image_matmul.h"
+#include "op/op_internal.h"
+
+enum { N = 6, CHANNELS = 32, SIDE = 5, LATENTS = 7, COLUMNS = CHANNELS * SIDE * SIDE };
+
+static cupel_shape image_shape(void) {
+    return CUPEL_SHAPE(N, CHANNELS, SIDE, SIDE);
+}
+
+static cupel_node matrix_of(cupel_node image) {
+    return cupel_reshape(image, CUPEL_SHAPE(N, COLUMNS));
+}
+
+static cupel_node image_of(cupel_node matrix) {
+    return cupel_reshape(matrix, image_shape());
+}
+
+/* A convolution that keeps the extents, so that images have a layout. */
+static cupel_node conv(cupel_graph *graph, const char *name, cupel_node x) {
+    const cupel_node weight =
+        cupel_parameter(graph, name, CUPEL_SHAPE(CHANNELS, CHANNELS, 3, 3),
+                        (cupel_init){.kind = CUPEL_INIT_UNIFORM, .a = -.1, .b = .1});
+    const cupel_conv_options options = {.padding = {1, 1}};
+    return cupel_conv2d(x, weight, cupel_none(), &options);
+}
+
+static cupel_node dense_weight(cupel_graph *graph, const char *name, bool up) {
+    return cupel_parameter(graph, name,
+                           up ? CUPEL_SHAPE(COLUMNS, LATENTS) : CUPEL_SHAPE(LATENTS, COLUMNS),
+                           (cupel_init){.kind = CUPEL_INIT_UNIFORM, .a = -.1, .b = .1});
+}
+
+/* Two heads, a sum of them, and back to an image: conv, relu, dense, dense, relu, conv. */
+static cupel_node build(cupel_graph *graph) {
+    const cupel_node x = cupel_input(graph, "x", CUPEL_TYPE_REAL, image_shape());
+    const cupel_node features = matrix_of(cupel_relu(conv(graph, "in", x)));
+    const cupel_node mean = cupel_matmul(features, dense_weight(graph, "mean", false), false, true);
+    const cupel_node spread =
+        cupel_matmul(features, dense_weight(graph, "spread", false), false, true);
+    const cupel_node z = cupel_add(mean, cupel_tanh(spread));
+    const cupel_node bias = cupel_parameter(graph, "bias", CUPEL_SHAPE(COLUMNS),
+                                            (cupel_init){.kind = CUPEL_INIT_UNIFORM, .b = .1});
+    const cupel_node up =
+        cupel_relu(cupel_add(cupel_matmul(z, dense_weight(graph, "up", true), false, true), bias));
+    return cupel_reduce_mean(cupel_square(cupel_sub(conv(graph, "out", image_of(up)), x)),
+                             CUPEL_ALL_AXES, false);
+}
+
+static cupel_node build_step(cupel_graph *graph) {
+    static const char *const names[] = {"in", "mean", "spread", "bias", "up", "out"};
+    enum { PARAMETERS = 6 };
+    const cupel_node loss = build(graph);
+    cupel_node parameters[PARAMETERS], gradients[PARAMETERS];
+    for (int i = 0; i < PARAMETERS; i++)
+        parameters[i] =
+            cupel_parameter(graph, names[i],
+                            strcmp(names[i], "bias") == 0 ? CUPEL_SHAPE(COLUMNS)
+                            : strcmp(names[i], "up") == 0 ? CUPEL_SHAPE(COLUMNS, LATENTS)
+                            : i == 1 || i == 2            ? CUPEL_SHAPE(LATENTS, COLUMNS)
+                                                          : CUPEL_SHAPE(CHANNELS, CHANNELS, 3, 3),
+                            i == 3 ? (cupel_init){.kind = CUPEL_INIT_UNIFORM, .b = .1}
+                                   : (cupel_init){.kind = CUPEL_INIT_UNIFORM, .a = -.1, .b = .1});
+    CHECK_OK_TEXT(cupel_graph_add_gradients(graph, loss, PARAMETERS, parameters, gradients),
+                  cupel_graph_error(graph));
+    const cupel_node rate = cupel_input(graph, "rate", CUPEL_TYPE_REAL, cupel_shape_scalar());
+    const cupel_optimizer adam = cupel_optimizer_defaults(CUPEL_ADAM);
+    cupel_optimizer_apply(graph, "optimizer", &adam, rate, PARAMETERS, parameters, gradients);
+    return loss;
+}
+
+/* --- what becomes of the list --- */
+
+static const struct attrs_image_matmul *product(const struct passes *p, int index) {
+    return compile_node(&p->c, passes_nth(p, "image_matmul", index))->attrs;
+}
+
+static void test_what_is_made(void **state) {
+    (void)state;
+    struct passes p;
+    passes_open(&p, "cpu", CUPEL_TYPE_F32);
+    passes_output(&p, "loss", build_step(p.graph));
+    passes_run(&p, "fuse_image");
+    passes_check_list(&p);
+    CHECK_I64(passes_count(&p, "matmul"), 0);
+    /* Forward two and one, backward z's, the features' (of two products), three of weights. */
+    CHECK_I64(passes_count(&p, "image_matmul"), 8);
+    int results = 0, relus = 0, selects = 0, gradients = 0;
+    for (int i = 0; i < 8; i++) {
+        const struct attrs_image_matmul *attrs = product(&p, i);
+        results += attrs->role == IMAGE_RESULT;
+        relus += attrs->finish == IMAGE_RELU && attrs->with_bias && attrs->products == 1;
+        selects += attrs->finish == IMAGE_SELECT && !attrs->with_bias && attrs->products == 2;
+        gradients += attrs->role != IMAGE_RESULT && attrs->transpose_a;
+    }
+    CHECK_I64(results, 2);
+    CHECK_I64(relus, 1);
+    CHECK_I64(selects, 1);
+    CHECK_I64(gradients, 3);
+    passes_close(&p);
+}
+
+static void test_steps(void **state) {
+    (void)state;
+    struct passes p;
+    passes_open(&p, "cpu", CUPEL_TYPE_F32);
+    passes_output(&p, "loss", build_step(p.graph));
+    passes_run(&p, "steps");
+    passes_check_list(&p);
+    CHECK_I64(passes_count(&p, "image_update"), 3);
+    CHECK_I64(passes_count(&p, "image_matmul"), 5);
+    /* Of the input alone, which is plain. */
+    for (uint32_t i = 0; i < p.c.list.count; i++)
+        if (strcmp(p.c.list.nodes[i].op->name, "reorder") == 0)
+            CHECK_STRING(compile_node(&p.c, p.c.list.nodes[i].inputs[0].node)->name, "x");
+    passes_close(&p);
+}
+
+/* Elementwise nodes between an image and a product, and sums over the batch, move; what cannot be
+ * an image stays. */
+static void test_moves(void **state) {
+    (void)state;
+    struct passes p;
+    passes_open(&p, "cpu", CUPEL_TYPE_F32);
+    const cupel_node x = cupel_input(p.graph, "x", CUPEL_TYPE_REAL, image_shape());
+    const cupel_node column = cupel_input(p.graph, "column", CUPEL_TYPE_REAL, CUPEL_SHAPE(N, 1));
+    const cupel_node row = cupel_input(p.graph, "row", CUPEL_TYPE_REAL, CUPEL_SHAPE(COLUMNS));
+    const cupel_node few = cupel_input(p.graph, "few", CUPEL_TYPE_REAL, CUPEL_SHAPE(N, 25, 4, 8));
+    const cupel_node y = cupel_mul(cupel_add(cupel_tanh(matrix_of(cupel_exp(x))), row), column);
+    passes_output(&p, "y", cupel_sqrt(image_of(y)));
+    passes_output(&p, "sum", cupel_reduce_sum(y, 1, false));
+    passes_output(&p, "mean", cupel_reduce_sum(y, 2, false));
+    passes_output(&p, "odd", cupel_neg(matrix_of(few))); /* 25 channels are no blocks */
+    passes_run(&p, "move_reshapes");
+    passes_check_list(&p);
+    static const char *const moved[] = {"tanh", "add", "mul"};
+    for (int i = 0; i < 3; i++)
+        CHECK_I64(compile_node(&p.c, passes_nth(&p, moved[i], 0))->outputs[0].shape.rank, 4);
+    CHECK_I64(compile_node(&p.c, passes_nth(&p, "neg", 0))->outputs[0].shape.rank, 2);
+    const struct graph_node *sum = compile_node(&p.c, passes_nth(&p, "reduce_sum", 0));
+    CHECK_I64(compile_desc(&p.c, sum->inputs[0])->shape.rank, 4);
+    const struct graph_node *mean = compile_node(&p.c, passes_nth(&p, "reduce_sum", 1));
+    CHECK_I64(compile_desc(&p.c, mean->inputs[0])->shape.rank, 2);
+    const struct graph_node *root = compile_node(&p.c, p.c.roots[0].edge.node);
+    CHECK_STRING(compile_node(&p.c, root->inputs[0].node)->op->name, "mul");
+    passes_close(&p);
+}
+
+/* Products that others read, or of too many columns, are not taken. */
+static void test_what_is_left(void **state) {
+    (void)state;
+    for (int way = 0; way < 2; way++) {
+        check_context("way %d", way);
+        const int64_t inner = way == 0 ? LATENTS : 65;
+        struct passes p;
+        passes_open(&p, "cpu", CUPEL_TYPE_F32);
+        const cupel_node z = cupel_input(p.graph, "z", CUPEL_TYPE_REAL, CUPEL_SHAPE(N, inner));
+        const cupel_node w =
+            cupel_input(p.graph, "w", CUPEL_TYPE_REAL, CUPEL_SHAPE(inner, COLUMNS));
+        const cupel_node y = cupel_matmul(z, w, false, false);
+        passes_output(&p, "image", cupel_tanh(image_of(y)));
+        if (way == 0)
+            passes_output(&p, "matrix", y);
+        passes_run(&p, "fuse_image");
+        passes_check_list(&p);
+        CHECK_I64(passes_count(&p, "matmul"), 1);
+        CHECK_I64(passes_count(&p, "image_matmul"), 0);
+        passes_close(&p);
+    }
+}
+
+/* --- the same numbers --- */
+
+static bool decline(const struct kernel_request *request, const char **why) {
+    (void)request;
+    *why = "never";
+    return false;
+}
+
+static const struct kernel *const *declining_kernels(struct backend *backend, const char *op) {
+    static const struct kernel never[] = {
+        {.op = "image_matmul", .name = "test:never", .accept = decline},
+        {.op = "image_update", .name = "test:never", .accept = decline}};
+    static const struct kernel *const lists[][2] = {{&never[0], NULL}, {&never[1], NULL}};
+    return strcmp(op, "image_matmul") == 0   ? lists[0]
+           : strcmp(op, "image_update") == 0 ? lists[1]
+                                             : cpu_kernels(backend, op);
+}
+
+enum way { FAST, SPLIT, REFERENCE };
+
+static struct net trained(enum way way, double *losses, int steps) {
+    struct net net = {.real = CUPEL_TYPE_F32, .owns = true};
+    struct backend *backend = NULL;
+    CHECK_OK(backend_create(&backend, "cpu"));
+    if (way == SPLIT)
+        backend->kernels = declining_kernels;
+    CHECK_OK(context_create_with_backend(&net.context, backend, NULL));
+    CHECK_OK(cupel_parameters_create(&net.parameters, net.context, net.real, 5));
+    CHECK_OK(cupel_graph_create(&net.graph, net.context, net.parameters));
+    const cupel_node loss = build_step(net.graph);
+    net_compile(&net, way == REFERENCE, 1, &(cupel_output){"loss", loss});
+    static double x[N * COLUMNS];
+    for (int i = 0; i < N * COLUMNS; i++)
+        x[i] = sin(.37 * i) * .5;
+    net_write(&net, "x", x, N * COLUMNS);
+    net_scalar(&net, "rate", 1e-3);
+    for (int step = 0; step < steps; step++) {
+        net_run(&net);
+        net_read(&net, "loss", &losses[step], 1);
+    }
+    return net;
+}
+
+static int count_steps(const struct net *net, const char *op) {
+    int n = 0;
+    for (uint32_t t = 0; t < net->program->draft.n_steps; t++)
+        n += strcmp(net->program->draft.steps[t].view.op->name, op) == 0;
+    return n;
+}
+
+/* Sums in another order differ in the last bits, and Adam passes on what is left of a gradient that
+ * is nearly 0: a hundredfold of fp32's rounding. */
+static void test_same_numbers(void **state) {
+    (void)state;
+    enum { STEPS = 12 };
+    double losses[3][STEPS];
+    for (int way = FAST; way <= REFERENCE; way++) {
+        struct net net = trained((enum way)way, losses[way], STEPS);
+        CHECK_I64(count_steps(&net, "image_update"), way == FAST ? 3 : 0);
+        CHECK_I64(count_steps(&net, "image_matmul"), way == FAST ? 5 : 0);
+        net_close(&net);
+    }
+    CHECK(losses[REFERENCE][STEPS - 1] < .9 * losses[REFERENCE][0]);
+    for (int way = FAST; way <= SPLIT; way++)
+        for (int step = 0; step < STEPS; step++) {
+            check_context("way %d, step %d", way, step);
+            CHECK_NEAR(losses[way][step], losses[REFERENCE][step], 1e-5 * losses[REFERENCE][step]);
+        }
+}
+
+int main(int argc, char **argv) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_is_made), cmocka_unit_test(test_steps),
+        cmocka_unit_test(test_moves),        cmocka_unit_test(test_what_is_left),
+        cmocka_unit_test(test_same_numbers),
+    };
+    return CHECK_MAIN(tests);
+}
