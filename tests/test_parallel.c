@@ -5,10 +5,13 @@
 
 #include <fenv.h>
 #include <limits.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/parallel.h"
@@ -133,6 +136,59 @@ static void test_nested(void **state) {
     atomic_int count = 0;
     parallel_for(2, 6, 1, outer_body, &count);
     CHECK_I64(count, 60);
+}
+
+static void *run_rounds(void *result) {
+    for (int round = 0; round < 500; round++) {
+        struct sums sums = {{0}};
+        parallel_for(3, 999, 1, sum_body, &sums);
+        if (sums.part[0] + sums.part[1] + sums.part[2] != 498501.0)
+            return NULL;
+    }
+    return result;
+}
+
+/* Only one of two calls at a time has the team; neither waits for the other. */
+static void test_two_callers(void **state) {
+    (void)state;
+    int fine = 0;
+    void *result = NULL;
+    pthread_t other;
+    CHECK_I64(pthread_create(&other, NULL, run_rounds, &fine), 0);
+    CHECK(run_rounds(&fine) == &fine);
+    CHECK_I64(pthread_join(other, &result), 0);
+    CHECK(result == &fine);
+}
+
+/* A child has none of its parent's threads. */
+static void test_after_fork(void **state) {
+    (void)state;
+    int fine = 0, status = 0;
+    CHECK(run_rounds(&fine) == &fine);
+    const pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0)
+        _exit(run_rounds(&fine) == &fine ? 7 : 1);
+    CHECK_I64(waitpid(child, &status, 0), child);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+}
+
+static double processor_seconds(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+/* Threads that wait for work stop looking for it soon: 40 ms later they have used at most a tenth
+ * of them. */
+static void test_waiting_threads_sleep(void **state) {
+    (void)state;
+    int fine = 0;
+    CHECK(run_rounds(&fine) == &fine);
+    const double before = processor_seconds();
+    const struct timespec pause = {.tv_nsec = 40000000};
+    CHECK_I64(nanosleep(&pause, NULL), 0);
+    CHECK(processor_seconds() - before < 4e-3);
 }
 
 static float half_of_smallest(void) {
@@ -296,6 +352,9 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_pieces_are_even),
         cmocka_unit_test(test_results_are_visible),
         cmocka_unit_test(test_nested),
+        cmocka_unit_test(test_two_callers),
+        cmocka_unit_test(test_after_fork),
+        cmocka_unit_test(test_waiting_threads_sleep),
         cmocka_unit_test(test_denormals_are_zero_inside_only),
         cmocka_unit_test(test_pool_flushes),
         cmocka_unit_test(test_rounding_of_the_caller_survives),

@@ -95,11 +95,25 @@ cupel_status backend_run_step(struct exec_frame *frame, uint32_t index) {
     return status == CUPEL_STATUS_OK ? status : step_failed(frame, step, kernel, status);
 }
 
+/* The most threads that a step has on a library's pool. */
+static int library_threads(const struct exec_program *program) {
+    int most = 1;
+    for (uint32_t i = 0; i < program->n_steps; i++) {
+        const struct kernel_plan *plan = &program->steps[i].plan;
+        const bool library = plan->kernel != NULL && (plan->kernel->flags & KERNEL_FIXED_THREADS);
+        if (library && plan->threads > most)
+            most = plan->threads;
+    }
+    return most;
+}
+
 cupel_status backend_execute_in_order(struct backend *backend, struct exec_frame *frame) {
     (void)backend;
+    const int pool = library_threads(frame->program);
     cupel_status status = CUPEL_STATUS_OK;
     frame->failed_step = UINT32_MAX;
-    parallel_pool_fp_begin(frame->threads);
+    parallel_pool_fp_begin(pool);
+    parallel_wake(frame->threads);
     for (uint32_t i = 0; i < frame->program->n_steps && status == CUPEL_STATUS_OK; i++) {
         if (frame->program->steps[i].prologue && !frame->run_prologue)
             continue;
@@ -109,7 +123,7 @@ cupel_status backend_execute_in_order(struct backend *backend, struct exec_frame
         if (status != CUPEL_STATUS_OK)
             frame->failed_step = i;
     }
-    parallel_pool_fp_end(frame->threads);
+    parallel_pool_fp_end(pool);
     return status;
 }
 

@@ -53,7 +53,9 @@ struct kernel_call {
 
 enum kernel_flag {
     KERNEL_REFERENCE = 1u << 0,
-    KERNEL_FIXED_THREADS = 1u << 1, /* always runs with the threads it was planned for */
+    KERNEL_FIXED_THREADS =
+        1u << 1, /* a library's, which always runs with the threads it was planned
+                                       for, on its own pool */
     KERNEL_VARIABLE_BITS = 1u << 2, /* bits may change with the number of threads */
     KERNEL_NAN_TO_ZERO = 1u << 3    /* a fused ReLU that turns NaN into 0 */
 };

@@ -1,8 +1,8 @@
 /*
- * Threads of computation on OpenMP's pool. The range is cut into as many pieces as there are
- * threads before any thread starts, so a piece depends on the arguments alone. Under
- * ThreadSanitizer, which cannot see the barriers of libgomp, the pieces run on plain POSIX threads
- * instead. Test: tests/test_parallel.c
+ * Loops over the threads of the team, and what libraries want to know that compute on OpenMP's
+ * pool. The range is cut into as many pieces as there are threads before any thread starts, so a
+ * piece depends on the arguments alone. Under ThreadSanitizer, which cannot see the barriers of
+ * libgomp, OpenMP's threads are left alone. Test: tests/test_parallel.c
  */
 #define _GNU_SOURCE
 #include "base/parallel.h"
@@ -11,13 +11,14 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <omp.h>
-#include <pthread.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "base/team.h"
 
 #if defined(__SSE2__)
 #include <xmmintrin.h>
@@ -75,7 +76,8 @@ static int64_t piece_border(const struct job *job, int piece) {
     return before >= units ? job->n : before * job->grain;
 }
 
-static void run_piece(const struct job *job, int piece) {
+static void run_piece(void *context, int piece) {
+    const struct job *job = context;
     const int64_t begin = piece_border(job, piece);
     const int64_t end = piece_border(job, piece + 1);
     const unsigned saved = parallel_fp_begin();
@@ -83,64 +85,15 @@ static void run_piece(const struct job *job, int piece) {
     parallel_fp_end(saved);
 }
 
-#if defined(PLAIN_THREADS)
-
-enum { MOST_THREADS = 64 };
-
-struct plain_thread {
-    pthread_t id;
-    const struct job *job;
-    int piece;
-    bool started;
-};
-
-static void *plain_main(void *argument) {
-    const struct plain_thread *self = argument;
-    run_piece(self->job, self->piece);
-    return NULL;
-}
-
-static void run_pieces(const struct job *job) {
-    struct plain_thread thread[MOST_THREADS];
-    const int helpers = job->pieces - 1 < MOST_THREADS ? job->pieces - 1 : MOST_THREADS;
-    for (int i = 0; i < helpers; i++) {
-        thread[i] = (struct plain_thread){.job = job, .piece = i + 1};
-        thread[i].started = pthread_create(&thread[i].id, NULL, plain_main, &thread[i]) == 0;
-    }
-    run_piece(job, 0);
-    for (int i = 0; i < helpers; i++) {
-        if (thread[i].started)
-            pthread_join(thread[i].id, NULL);
-        else
-            run_piece(job, thread[i].piece);
-    }
-    for (int piece = helpers + 1; piece < job->pieces; piece++)
-        run_piece(job, piece);
-}
-
-#else
-
-static void run_pieces(const struct job *job) {
-    /* OpenMP may give fewer threads than asked (nesting, limits): then a thread takes several. */
-#pragma omp parallel num_threads(job->pieces)
-    for (int piece = omp_get_thread_num(); piece < job->pieces; piece += omp_get_num_threads())
-        run_piece(job, piece);
-}
-
-#endif
-
 void parallel_for(int threads, int64_t n, int64_t grain, parallel_body body, void *context) {
     if (n <= 0)
         return;
     struct job job = {.body = body, .context = context, .n = n, .grain = grain < 1 ? 1 : grain};
     const int64_t units = n / job.grain + (n % job.grain != 0);
-    job.pieces = threads < 1 ? 1 : threads;
+    job.pieces = threads < 1 ? 1 : threads > TEAM_MOST ? TEAM_MOST : threads;
     if (units < job.pieces)
         job.pieces = (int)units;
-    if (job.pieces == 1)
-        run_piece(&job, 0);
-    else
-        run_pieces(&job);
+    team_run(job.pieces, run_piece, &job);
 }
 
 /* Runs may nest: the outermost begin saves, the outermost end restores. */
@@ -188,7 +141,13 @@ void parallel_pool_fp_end(int threads) {
 
 #endif
 
+void parallel_wake(int threads) {
+    team_wake(threads < TEAM_MOST ? threads : TEAM_MOST);
+}
+
 int parallel_library_threads(int threads) {
+    if (threads > 1)
+        team_rest();
     const int before = omp_get_max_threads();
     omp_set_num_threads(threads < 1 ? 1 : threads);
     return before;

@@ -34,13 +34,40 @@ struct asking {
     const struct kernel *const *list;
 };
 
+/* More threads only for steps that are worth it. Our own threads take work within a microsecond or
+ * two; a library's sleep where they wait, and handing work to them and waiting for its end takes
+ * tens of microseconds. */
+static int threads_for(const cupel_op_view *view, const struct kernel *kernel, int most) {
+    enum { FLOPS_WORTH = 400000, BYTES_WORTH = 96 << 10 };
+    enum { LIBRARY_FLOPS_WORTH = 8000000, LIBRARY_BYTES_WORTH = 4 << 20 };
+    if (view->op->run) /* who knows what an op from outside costs */
+        return most;
+    const bool library = (kernel->flags & KERNEL_FIXED_THREADS) != 0;
+    return op_view_flops(view) < (library ? LIBRARY_FLOPS_WORTH : FLOPS_WORTH) &&
+                   op_view_bytes(view) < (library ? LIBRARY_BYTES_WORTH : BYTES_WORTH)
+               ? 1
+               : most;
+}
+
+static struct kernel_request request_of(const struct asking *a, const struct kernel *kernel) {
+    struct kernel_request request = a->request;
+    request.threads = threads_for(&request.view, kernel, a->c->threads);
+    return request;
+}
+
+static uint64_t time_key(const struct asking *a, const struct kernel *kernel) {
+    const struct kernel_request request = request_of(a, kernel);
+    return measured_key(kernel, &request);
+}
+
 /* Prepares one kernel; OK with *out NULL when it declines. */
 static cupel_status try_kernel(const struct asking *a, const struct kernel *kernel,
                                struct kernel_plan **out) {
     struct compile *const c = a->c;
     *out = NULL;
+    const struct kernel_request request = request_of(a, kernel);
     const char *why = "declined";
-    if (kernel->accept && !kernel->accept(&a->request, &why)) {
+    if (kernel->accept && !kernel->accept(&request, &why)) {
         trace(c, a->node, kernel, why);
         return CUPEL_STATUS_OK;
     }
@@ -48,10 +75,10 @@ static cupel_status try_kernel(const struct asking *a, const struct kernel *kern
     if (!plan)
         return cupel_fail_memory(c->error, "a kernel's plan", sizeof(*plan));
     plan->kernel = kernel;
-    plan->threads = a->request.threads;
+    plan->threads = request.threads;
     struct cupel_error error = {0};
     const cupel_status status =
-        kernel->plan ? kernel->plan(plan, &a->request, &error) : CUPEL_STATUS_OK;
+        kernel->plan ? kernel->plan(plan, &request, &error) : CUPEL_STATUS_OK;
     if (status == CUPEL_STATUS_OK) {
         trace(c, a->node, kernel, "accepted");
         *out = plan;
@@ -102,7 +129,7 @@ static cupel_status gather(const struct asking *a, struct candidate *candidates,
         *one = (struct candidate){.kernel = *at, .seconds = -1};
         if ((*at)->flags & KERNEL_REFERENCE)
             continue;
-        if (!measured_find(a->c->measured, measured_key(*at, &a->request), &one->seconds))
+        if (!measured_find(a->c->measured, time_key(a, *at), &one->seconds))
             CUPEL_TRY(try_kernel(a, *at, &one->plan));
         *n += one->plan != NULL || (one->seconds >= 0 && one->seconds < INFINITY);
     }
@@ -165,8 +192,7 @@ static cupel_status compete(const struct asking *a, struct candidate *candidates
     CUPEL_TRY(look_again(a, candidates, n));
     for (int i = 0; i < n; i++)
         if (candidates[i].plan != NULL &&
-            !measured_add(c->measured, measured_key(candidates[i].kernel, &a->request),
-                          candidates[i].seconds))
+            !measured_add(c->measured, time_key(a, candidates[i].kernel), candidates[i].seconds))
             return cupel_fail_memory(c->error, "times of kernels", c->measured->count);
     const double least = least_seconds(candidates, n);
     *fastest = 0;
@@ -205,15 +231,6 @@ static cupel_status fastest_kernel(const struct asking *a, bool reference_too,
 
 /* --- */
 
-/* A second thread is woken only for steps that are worth it: handing out work and waiting for its
- * end takes tens of microseconds where idle threads sleep. */
-static int threads_for(const cupel_op_view *view, int most) {
-    enum { FLOPS_WORTH = 8000000, BYTES_WORTH = 4 << 20 };
-    if (view->op->run) /* who knows what an op from outside costs */
-        return most;
-    return op_view_flops(view) < FLOPS_WORTH && op_view_bytes(view) < BYTES_WORTH ? 1 : most;
-}
-
 static const struct kernel *const *kernels_of(struct compile *c, const cupel_op *op) {
     /* An op from outside has the wrapper of the reference list. */
     return op->run || c->reference ? ref_kernels(c->backend, op->name)
@@ -226,7 +243,6 @@ cupel_status choose_kernel(struct compile *c, const struct graph_node *node, boo
     const cupel_plan *const plan = c->reference ? NULL : c->options->plan;
     *out = NULL;
     CUPEL_TRY(node_view(c, node, &a.request.view));
-    a.request.threads = threads_for(&a.request.view, c->threads);
     if (plan != NULL) {
         const struct plan_choice *const own =
             plan_lookup(plan, plan_key(c->name, node, &a.request.view));
