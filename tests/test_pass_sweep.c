@@ -13,6 +13,15 @@
 
 enum { KIB = 256 }; /* in floats */
 
+/* Matrices are swept as well, which the cpu would update together with their gradients'
+ * products. */
+#define WITH_SWEEPS "vec:product-update"
+#define WITHOUT_SWEEPS WITH_SWEEPS ",vec:sweep"
+
+static void disable(const char *kernels) {
+    CHECK(setenv("CUPEL_DISABLE", kernels, 1) == 0);
+}
+
 /* Parameters p0, p1, ... of so many floats each, and an update of each from an input of its own. */
 static void build_updates(struct passes *p, const cupel_optimizer *optimizer, size_t n,
                           const int64_t *sizes, bool backwards) {
@@ -187,13 +196,13 @@ static void test_nowhere_else(void **state) {
         else
             passes_open(&p, "cpu", CUPEL_TYPE_F32);
         if (i == 1)
-            CHECK(setenv("CUPEL_DISABLE", "vec:sweep", 1) == 0);
+            disable(WITHOUT_SWEEPS);
         p.options.reference = i == 2;
         build_updates(&p, &optimizer, 3, (const int64_t[]){5, 6, 7}, false);
         passes_run(&p, "choose");
         CHECK_STRING(grouping(&p), "+3");
         passes_close(&p);
-        CHECK(unsetenv("CUPEL_DISABLE") == 0);
+        disable(WITH_SWEEPS);
     }
 }
 
@@ -333,9 +342,9 @@ static void test_same_bits(void **state) {
             build_net(&merged, &optimizers[i]);
             build_net(&apart, &optimizers[i]);
             compile_net(&merged, threads);
-            CHECK(setenv("CUPEL_DISABLE", "vec:sweep", 1) == 0);
+            disable(WITHOUT_SWEEPS);
             compile_net(&apart, threads);
-            CHECK(unsetenv("CUPEL_DISABLE") == 0);
+            disable(WITH_SWEEPS);
             CHECK_I64(count_steps(&merged, "sweep"), 1);
             CHECK_I64(count_steps(&apart, "sweep"), 0);
             CHECK_I64(count_steps(&merged, "assign"), count_steps(&apart, "assign"));
@@ -591,6 +600,7 @@ static void test_guard_comes_first(void **state) {
 }
 
 int main(int argc, char **argv) {
+    disable(WITH_SWEEPS);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_groups),
         cmocka_unit_test(test_parameter_order),

@@ -5,8 +5,8 @@
  *
  * Nothing but the update depends on that product, so it may wait until the update's place in the
  * list, and no cycle can close. The node keeps its two parts: the choice of kernels splits it where
- * no kernel takes it. On a device without such kernels this pass does nothing, and sweep.c merges
- * the updates with each other instead. Test: tests/test_pass_fuse_update.c
+ * that is faster. What no kernel of the device takes is left alone, so that sweep.c can merge those
+ * updates with each other. Test: tests/test_pass_fuse_update.c
  */
 #include <string.h>
 
@@ -31,12 +31,58 @@ static bool works_in_rows(const struct graph_node *update) {
     return true;
 }
 
-/* The op of such a product and its update together, where the device has a kernel for it. */
-static const cupel_op *both_of(const struct fuse_update *f, const struct graph_node *product) {
-    const cupel_op *both = product->op == &op_matmul         ? &op_product_update
-                           : product->op == &op_image_matmul ? &op_image_update
-                                                             : NULL;
-    return both != NULL && device_has_kernel(f->c, both) ? both : NULL;
+/* The op of such a product and its update together, or NULL. */
+static const cupel_op *both_of(const struct graph_node *product) {
+    return product->op == &op_matmul         ? &op_product_update
+           : product->op == &op_image_matmul ? &op_image_update
+                                             : NULL;
+}
+
+static void fill_attrs(struct attrs_product_update *attrs, const struct graph_node *product,
+                       const struct graph_node *update) {
+    *attrs = (struct attrs_product_update){.product_name = product->name,
+                                           .update = update->op,
+                                           .gradient =
+                                               update_gradient(update->op, (int)update->n_inputs)};
+    if (product->op == &op_matmul)
+        memcpy(&attrs->product, product->attrs, sizeof(attrs->product));
+    else
+        memcpy(&attrs->image, product->attrs, sizeof(attrs->image));
+    memcpy(attrs->update_attrs, update->attrs, update->op->attr_size);
+}
+
+/* Whether a kernel of the device takes both as one; of images, whose layouts are chosen later,
+ * there only must be one. */
+static bool has_kernel(const struct compile *c, const struct graph_node *product,
+                       const struct graph_node *update) {
+    const cupel_op *const both = both_of(product);
+    struct attrs_product_update attrs;
+    cupel_desc inputs[KERNEL_MAX_OPERANDS];
+    int n = 0;
+    if (both == NULL || product->n_inputs + update->n_inputs > KERNEL_MAX_OPERANDS)
+        return false;
+    if (both == &op_image_update)
+        return device_has_kernel(c, both);
+    fill_attrs(&attrs, product, update);
+    for (uint32_t i = 0; i < product->n_inputs; i++)
+        inputs[n++] = *compile_desc(c, product->inputs[i]);
+    for (uint32_t i = 0; i < update->n_inputs; i++)
+        if (i != (uint32_t)attrs.gradient)
+            inputs[n++] = *compile_desc(c, update->inputs[i]);
+    const struct kernel_request request = {.view = {.op = both,
+                                                    .attrs = &attrs,
+                                                    .name = update->name,
+                                                    .n_inputs = n,
+                                                    .inputs = inputs,
+                                                    .n_outputs = (int)update->n_outputs,
+                                                    .outputs = update->outputs},
+                                           .threads = c->threads};
+    const struct kernel *const *list = c->backend->kernels(c->backend, both->name);
+    const char *why = NULL;
+    for (; list && *list; list++)
+        if ((*list)->accept == NULL || (*list)->accept(&request, &why))
+            return true;
+    return false;
 }
 
 /* The product that an update may take, or NO_NODE. */
@@ -48,9 +94,9 @@ static uint32_t product_of(const struct fuse_update *f, uint32_t id) {
     const int gradient = update_gradient(update->op, (int)update->n_inputs);
     const struct edge edge = update->inputs[gradient];
     const struct graph_node *product = compile_node(c, edge.node);
-    const bool taken = both_of(f, product) != NULL && product->outputs[0].shape.rank == 2 &&
+    const bool alone = product->outputs[0].shape.rank == 2 &&
                        f->readers.uses[readers_edge(&f->readers, edge.node, 0)] == 1;
-    return taken ? edge.node : NO_NODE;
+    return alone && has_kernel(c, product, update) ? edge.node : NO_NODE;
 }
 
 static cupel_status no_memory(const struct fuse_update *f) {
@@ -71,16 +117,8 @@ static cupel_status emit_both(const struct fuse_update *f, struct rewrite *rewri
     if (!made)
         return no_memory(f);
     const uint32_t made_id = (uint32_t)(c->list.count - 1);
-    *attrs = (struct attrs_product_update){.product_name = product->name,
-                                           .update = update->op,
-                                           .gradient =
-                                               update_gradient(update->op, (int)update->n_inputs)};
-    if (product->op == &op_matmul)
-        memcpy(&attrs->product, product->attrs, sizeof(attrs->product));
-    else
-        memcpy(&attrs->image, product->attrs, sizeof(attrs->image));
-    memcpy(attrs->update_attrs, update->attrs, update->op->attr_size);
-    *made = (struct graph_node){.op = both_of(f, product),
+    fill_attrs(attrs, product, update);
+    *made = (struct graph_node){.op = both_of(product),
                                 .attrs = attrs,
                                 .inputs = inputs,
                                 .outputs = outputs,

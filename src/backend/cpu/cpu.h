@@ -49,6 +49,7 @@ extern const struct kernel chain_kernels[];
 extern const struct kernel reorder_kernels[];
 extern const struct kernel reduce_kernels[];
 extern const struct kernel update_kernels[];
+extern const struct kernel product_update_kernels[];
 extern const struct kernel random_kernels[];
 extern const struct kernel softmax_kernels[];
 extern const struct kernel move_kernels[];

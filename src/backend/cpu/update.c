@@ -190,15 +190,15 @@ static cupel_status run_updates(const struct kernel_plan *plan, const struct ker
     return CUPEL_STATUS_OK;
 }
 
-#define UPDATE_KERNEL(op_name, kernel_name, accept_function) \
+#define UPDATE_KERNEL(op_name, kernel_name, kernel_revision, accept_function) \
     { \
-        .op = op_name, .name = kernel_name, .revision = 1, .accept = accept_function, \
-        .plan = plan_update, .run = run_updates, .drop = drop_update \
+        .op = op_name, .name = kernel_name, .revision = kernel_revision, \
+        .accept = accept_function, .plan = plan_update, .run = run_updates, .drop = drop_update \
     }
 
 const struct kernel update_kernels[] = {
-    UPDATE_KERNEL("adam_update", "vec:adam", accept_adam),
-    UPDATE_KERNEL("sgd_update", "vec:sgd", accept_sgd),
-    UPDATE_KERNEL("sweep", "vec:sweep", accept_sweep),
+    UPDATE_KERNEL("adam_update", "vec:adam", 2, accept_adam),
+    UPDATE_KERNEL("sgd_update", "vec:sgd", 1, accept_sgd),
+    UPDATE_KERNEL("sweep", "vec:sweep", 2, accept_sweep),
     {.op = NULL},
 };

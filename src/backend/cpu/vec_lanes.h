@@ -1,15 +1,19 @@
 /*
- * For vector sources that hold the channels of one pixel in one register: its type and the few
- * operations on it, for AVX2 and AVX-512. Sums and differences round as written.
- * Test: tests/test_kernels_winograd.c
+ * For vector sources that name their registers: one register's type and the few operations on it,
+ * in each instruction set; some only where there is more than the baseline. Sums and differences
+ * round as written. Test: tests/test_kernels_winograd.c, tests/test_kernels_update.c
  */
 #ifndef CUPEL_VEC_LANES_H
 #define CUPEL_VEC_LANES_H
 
+#include <math.h>
 #include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
 
 #if CUPEL_VEC_ISA > 0
 #include <immintrin.h>
+#endif
 
 #define VEC_UNROLLED _Pragma("GCC unroll 16")
 #define VEC_INLINE static inline __attribute__((always_inline))
@@ -19,6 +23,7 @@
 enum { VEC_LANES = 16 };
 typedef __m512 vector;
 typedef __mmask16 vector_mask;
+typedef int32_t vector_bits __attribute__((vector_size(64)));
 
 VEC_INLINE vector vec_zero(void) {
     return _mm512_setzero_ps();
@@ -59,12 +64,27 @@ VEC_INLINE vector vec_fma(vector x, vector y, vector z) {
 VEC_INLINE vector vec_fnma(vector x, vector y, vector z) {
     return _mm512_fnmadd_ps(x, y, z);
 }
+VEC_INLINE vector vec_sqrt(vector x) {
+    return _mm512_sqrt_ps(x);
+}
+/* The smaller; a NaN x stays. */
+VEC_INLINE vector vec_at_most(vector x, vector most) {
+    return _mm512_min_ps(most, x);
+}
+/* The mask of the first `count` lanes. */
+VEC_INLINE vector_mask vec_first(int count) {
+    return (vector_mask)((1U << count) - 1U);
+}
+VEC_INLINE void vec_store_if(vector_mask mask, float *to, vector x) {
+    _mm512_mask_storeu_ps(to, mask, x);
+}
 
-#else
+#elif CUPEL_VEC_ISA == 1
 
 enum { VEC_LANES = 8 };
 typedef __m256 vector;
 typedef __m256i vector_mask;
+typedef int32_t vector_bits __attribute__((vector_size(32)));
 
 VEC_INLINE vector vec_zero(void) {
     return _mm256_setzero_ps();
@@ -102,7 +122,70 @@ VEC_INLINE vector vec_fma(vector x, vector y, vector z) {
 VEC_INLINE vector vec_fnma(vector x, vector y, vector z) {
     return _mm256_fnmadd_ps(x, y, z);
 }
+VEC_INLINE vector vec_sqrt(vector x) {
+    return _mm256_sqrt_ps(x);
+}
+VEC_INLINE vector vec_at_most(vector x, vector most) {
+    return _mm256_min_ps(most, x);
+}
+VEC_INLINE vector_mask vec_first(int count) {
+    const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(count), lanes);
+}
+VEC_INLINE void vec_store_if(vector_mask mask, float *to, vector x) {
+    _mm256_maskstore_ps(to, mask, x);
+}
 
-#endif
+#else
+
+enum { VEC_LANES = 4 };
+typedef float vector __attribute__((vector_size(16)));
+typedef int vector_mask; /* so many lanes, the first */
+typedef int32_t vector_bits __attribute__((vector_size(16)));
+
+VEC_INLINE vector vec_set(float x) {
+    return (vector){x, x, x, x};
+}
+VEC_INLINE vector vec_load_if(vector_mask mask, const float *from) {
+    vector x = {0};
+    memcpy(&x, from, (size_t)mask * sizeof(float));
+    return x;
+}
+VEC_INLINE vector vec_load(const float *from) {
+    return vec_load_if(VEC_LANES, from);
+}
+VEC_INLINE void vec_store_if(vector_mask mask, float *to, vector x) {
+    memcpy(to, &x, (size_t)mask * sizeof(float));
+}
+VEC_INLINE void vec_store(float *to, vector x) {
+    vec_store_if(VEC_LANES, to, x);
+}
+VEC_INLINE vector vec_add(vector x, vector y) {
+    return x + y;
+}
+VEC_INLINE vector vec_sub(vector x, vector y) {
+    return x - y;
+}
+VEC_INLINE vector vec_mul(vector x, vector y) {
+    return x * y;
+}
+/* Without the instruction: rounded twice. */
+VEC_INLINE vector vec_fma(vector x, vector y, vector z) {
+    return x * y + z;
+}
+VEC_INLINE vector vec_fnma(vector x, vector y, vector z) {
+    return z - x * y;
+}
+VEC_INLINE vector vec_sqrt(vector x) {
+    return (vector){sqrtf(x[0]), sqrtf(x[1]), sqrtf(x[2]), sqrtf(x[3])};
+}
+VEC_INLINE vector vec_at_most(vector x, vector most) {
+    const vector_bits larger = x > most;
+    return (vector)(((vector_bits)most & larger) | ((vector_bits)x & ~larger));
+}
+VEC_INLINE vector_mask vec_first(int count) {
+    return count;
+}
+
 #endif
 #endif

@@ -1,0 +1,165 @@
+/*
+ * The loops behind vec_product_update.h. A tile of the gradient, some rows of one or two vectors,
+ * is summed in registers over k in order, as vec_matmul.c does it, and laid into a strip in the L1
+ * cache, which the update then uses up. A strip holds whole rows where they are short, because
+ * whole rows lie side by side in the parameter and its moments; of longer ones it is a tile, and
+ * the rows that its update touches are fetched while it is summed. Interleaving the two gains
+ * nothing: the square root takes the unit that half of the multiply-adds need, for as long.
+ * Test: tests/test_kernels_product_update.c
+ */
+#include "backend/cpu/vec_product_update.h"
+
+#include "backend/cpu/vec_adam.h"
+
+#if CUPEL_VEC_ISA == 2
+enum { ROWS = 14 }; /* 28 sums, 2 vectors, 1 factor: 31 of 32 registers */
+#else
+enum { ROWS = 6 }; /* 12 sums, 2 vectors, 1 factor: 15 of 16 registers */
+#endif
+
+enum {
+    TOGETHER = 4, /* steps of k in one turn of the loop */
+    WHOLE = 160   /* elements of a row, of which whole rows make a strip */
+};
+
+/* Some rows of one vector (its first `lanes`) or of two. */
+struct tile {
+    int64_t row, column;
+    int vectors, lanes;
+    bool fetch;      /* what its update will touch */
+    int64_t stride;  /* of the gradient's rows */
+    float *gradient; /* where the tile goes */
+};
+
+VEC_INLINE void fetch_row(const struct product_update_work *work, const struct tile *tile,
+                          int64_t row) {
+    const int64_t at = (tile->row + row) * work->n + tile->column;
+    for (int i = 0; i < tile->vectors; i++) {
+        __builtin_prefetch(work->parameter + at + i * VEC_LANES, 1);
+        __builtin_prefetch(work->mean + at + i * VEC_LANES, 1);
+        __builtin_prefetch(work->square + at + i * VEC_LANES, 1);
+    }
+}
+
+/* One step of k. */
+VEC_INLINE void add_step(const int rows, const int vectors, const struct tile *tile, const float *a,
+                         const float *b, vector sum[ROWS][2]) {
+    const vector b0 = vectors == 2 ? vec_load(b) : vec_load_if(vec_first(tile->lanes), b);
+    const vector b1 = vectors == 2 ? vec_load(b + VEC_LANES) : b0;
+    VEC_UNROLLED for (int r = 0; r < rows; r++) {
+        const vector factor = vec_set(a[r]);
+        sum[r][0] = vec_fma(factor, b0, sum[r][0]);
+        if (vectors == 2)
+            sum[r][1] = vec_fma(factor, b1, sum[r][1]);
+    }
+}
+
+/* rows and vectors are constants where this is called. */
+VEC_INLINE void sum_tile(const int rows, const int vectors, const struct product_update_work *work,
+                         const struct tile *tile) {
+    const float *a = work->a + tile->row, *b = work->b + tile->column;
+    int64_t k = 0;
+    vector sum[ROWS][2];
+    VEC_UNROLLED for (int r = 0; r < rows; r++) {
+        sum[r][0] = vec_set(0.0F);
+        sum[r][1] = vec_set(0.0F);
+    }
+    for (; k + TOGETHER <= work->depth; k += TOGETHER) {
+        if (tile->fetch && k / 2 < rows)
+            fetch_row(work, tile, k / 2);
+        if (tile->fetch && k / 2 + 1 < rows)
+            fetch_row(work, tile, k / 2 + 1);
+        VEC_UNROLLED for (int step = 0; step < TOGETHER; step++) {
+            add_step(rows, vectors, tile, a, b, sum);
+            a += work->m;
+            b += work->n;
+        }
+    }
+    for (; k < work->depth; k++) {
+        add_step(rows, vectors, tile, a, b, sum);
+        a += work->m;
+        b += work->n;
+    }
+    VEC_UNROLLED for (int r = 0; r < rows; r++) {
+        float *const to = tile->gradient + r * tile->stride;
+        if (vectors == 2) {
+            vec_store(to, sum[r][0]);
+            vec_store(to + VEC_LANES, sum[r][1]);
+        } else {
+            vec_store_if(vec_first(tile->lanes), to, sum[r][0]);
+        }
+    }
+}
+
+typedef void (*tile_function)(const struct product_update_work *work, const struct tile *tile);
+
+#define TILE(rows, vectors) \
+    static void tile_##rows##_##vectors(const struct product_update_work *work, \
+                                        const struct tile *tile) { \
+        sum_tile(rows, vectors, work, tile); \
+    }
+#define TILES(rows) TILE(rows, 1) TILE(rows, 2)
+#define BOTH(rows) \
+    { tile_##rows##_1, tile_##rows##_2 }
+
+TILES(1)
+TILES(2)
+TILES(3)
+TILES(4)
+TILES(5)
+TILES(6)
+#if CUPEL_VEC_ISA == 2
+TILES(7)
+TILES(8)
+TILES(9)
+TILES(10)
+TILES(11)
+TILES(12)
+TILES(13)
+TILES(14)
+#endif
+
+static const tile_function tiles[ROWS][2] = {
+    BOTH(1), BOTH(2), BOTH(3), BOTH(4),  BOTH(5),  BOTH(6),
+#if CUPEL_VEC_ISA == 2
+    BOTH(7), BOTH(8), BOTH(9), BOTH(10), BOTH(11), BOTH(12), BOTH(13), BOTH(14),
+#endif
+};
+
+/* n elements side by side, from `at` on. */
+static void update(const struct product_update_work *w, int64_t at, int64_t n,
+                   const float *gradient) {
+    adam_run(n, &w->numbers, w->parameter + at, gradient, w->mean + at, w->square + at,
+             w->parameter_out + at, w->mean_out + at, w->square_out + at);
+}
+
+/* Rows [from, to), at most ROWS. */
+static void run_rows(const struct product_update_work *work, int64_t from, int64_t to) {
+    _Alignas(64) float strip[ROWS * WHOLE];
+    const int64_t n = work->n;
+    const bool whole = n <= WHOLE;
+    struct tile tile = {.row = from, .fetch = !whole, .stride = whole ? n : 2 * VEC_LANES};
+    while (tile.column < n) {
+        const int64_t left = n - tile.column;
+        tile.vectors = left >= 2 * VEC_LANES ? 2 : 1;
+        tile.lanes = left < VEC_LANES ? (int)left : VEC_LANES;
+        tile.gradient = whole ? strip + tile.column : strip;
+        tiles[to - from - 1][tile.vectors - 1](work, &tile);
+        const int64_t width = tile.vectors == 2 ? 2 * VEC_LANES : tile.lanes;
+        for (int64_t r = from; !whole && r < to; r++)
+            update(work, r * n + tile.column, width, strip + (r - from) * tile.stride);
+        tile.column += width;
+    }
+    if (whole)
+        update(work, from * n, (to - from) * n, strip);
+}
+
+/* Blocks of rows are as even as they can be. */
+static void run(const struct product_update_work *work, int64_t first, int64_t last) {
+    const int64_t blocks = (last - first + ROWS - 1) / ROWS;
+    for (int64_t block = 0; block < blocks; block++)
+        run_rows(work, first + (last - first) * block / blocks,
+                 first + (last - first) * (block + 1) / blocks);
+}
+
+const struct vec_product_update_table CUPEL_VEC(vec_product_update) = {.run = run};
