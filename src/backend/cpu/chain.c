@@ -411,7 +411,7 @@ static cupel_status run_chain(const struct kernel_plan *plan, const struct kerne
 
 #define CHAIN_KERNEL_NAMED(op_name, kernel_name) \
     { \
-        .op = op_name, .name = kernel_name, .revision = 1, .accept = accept_chain, \
+        .op = op_name, .name = kernel_name, .revision = 2, .accept = accept_chain, \
         .plan = plan_chain, .run = run_chain, .drop = drop_chain \
     }
 #define CHAIN_KERNEL(op_name) CHAIN_KERNEL_NAMED(op_name, "vec:chain")
