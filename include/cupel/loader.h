@@ -40,7 +40,8 @@ enum { CUPEL_MAX_WORKERS = 16 };
 typedef struct cupel_loader_options {
     int64_t batch;       /* images a batch, at least 1; the last one of an epoch may be smaller */
     int workers;         /* threads, 1 to CUPEL_MAX_WORKERS; 0 is 1 */
-    int64_t ahead;       /* batches kept ready beside the one in use; 0: workers + 1 */
+    int64_t ahead;       /* batches kept ready beside the one in use; 0: workers + 1, of small
+                            batches up to 16 */
     uint64_t seed;       /* of the order */
     bool shuffle;        /* false: the data set's own order in every epoch */
     bool hash;           /* also fill content_ids */

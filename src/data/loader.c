@@ -3,6 +3,9 @@
  * over all epochs) lives in slot t mod slots. Workers take the numbers in order, so the batch that
  * a slot gets and the rows it holds are decided under the lock; only the copying and the transforms
  * happen outside it. Hence nothing a batch holds depends on who filled it.
+ *
+ * Waking a worker takes as long as a tenth of a small step, so of small batches the ring holds
+ * many, and workers that sleep because a large ring is full are woken once half of it is free.
  * Test: tests/test_loader.c, which also runs under ThreadSanitizer.
  */
 #define _GNU_SOURCE
@@ -15,6 +18,10 @@
 #include "base/hash.h"
 #include "base/memory.h"
 #include "base/rng.h"
+
+/* Of small batches as many are kept ready as take so many bytes, but at most so many. */
+enum { SMALL_BYTES = 1 << 20, MOST_AHEAD = 16 };
+enum { LARGE_RING = 6 }; /* batches ahead from which workers wait for half of them */
 
 enum slot_state { FREE, FILLING, READY };
 
@@ -251,6 +258,16 @@ static void release(cupel_loader *loader) {
     loader->positions = loader->order = NULL;
 }
 
+/* One batch a worker and one more; as many as are small in memory. */
+static int64_t default_ahead(const cupel_loader *loader) {
+    const int64_t values = loader->info.channels * loader->info.height * loader->info.width;
+    const int64_t least = (int64_t)loader->options.workers + 1;
+    const int64_t batch = loader->options.batch < 1 ? 1 : loader->options.batch;
+    const int64_t small = SMALL_BYTES / (int64_t)sizeof(float) / batch / (values < 1 ? 1 : values);
+    const int64_t most = small < MOST_AHEAD ? small : MOST_AHEAD;
+    return least > most ? least : most;
+}
+
 static cupel_status set_up(cupel_loader *loader, const cupel_dataset *dataset,
                            const cupel_loader_options *options) {
     loader->dataset = dataset;
@@ -259,7 +276,7 @@ static cupel_status set_up(cupel_loader *loader, const cupel_dataset *dataset,
     if (loader->options.workers == 0)
         loader->options.workers = 1;
     if (loader->options.ahead == 0)
-        loader->options.ahead = (int64_t)loader->options.workers + 1;
+        loader->options.ahead = default_ahead(loader);
     loader->batches_per_epoch =
         options->batch < 1 ? 0 : (loader->info.count - 1) / options->batch + 1;
     CUPEL_TRY(check_options(loader));
@@ -300,6 +317,12 @@ int64_t cupel_loader_batches_per_epoch(const cupel_loader *loader) {
     return loader->batches_per_epoch;
 }
 
+/* All that is numbered from next_read to next_fill is filled, or is being filled. */
+static bool worth_waking(const cupel_loader *loader) {
+    const int64_t ahead = loader->options.ahead, filled = loader->next_fill - loader->next_read;
+    return ahead < LARGE_RING || 2 * filled <= ahead;
+}
+
 cupel_status cupel_loader_next(cupel_loader *loader, const cupel_batch **out) {
     *out = NULL;
     if (loader->slots == NULL)
@@ -309,7 +332,8 @@ cupel_status cupel_loader_next(cupel_loader *loader, const cupel_batch **out) {
     if (loader->in_use >= 0) {
         loader->slots[loader->in_use % loader->slot_count].state = FREE;
         loader->in_use = -1;
-        pthread_cond_broadcast(&loader->freed);
+        if (worth_waking(loader))
+            pthread_cond_broadcast(&loader->freed);
     }
     cupel_status status = CUPEL_STATUS_OK;
     if (loader->next_read < loader->end) {
