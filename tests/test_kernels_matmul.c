@@ -31,8 +31,9 @@ static void check_product(cupel_shape a, cupel_shape b, bool ta, bool tb) {
 static void test_products(void **state) {
     (void)state;
     own_takes = MUST;
-    static const int64_t sizes[][3] = {{1, 1, 1},    {1, 5, 7},    {7, 1, 5},      {5, 7, 1},
-                                       {16, 16, 16}, {17, 31, 15}, {100, 16, 256}, {64, 33, 129}};
+    static const int64_t sizes[][3] = {{1, 1, 1},      {1, 5, 7},     {7, 1, 5},
+                                       {5, 7, 1},      {16, 16, 16},  {17, 31, 15},
+                                       {100, 16, 256}, {64, 33, 129}, {9, 33, 2048}};
     for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++)
         for (int t = 0; t < 4; t++) {
             const int64_t m = sizes[s][0], n = sizes[s][1], k = sizes[s][2];

@@ -4,7 +4,9 @@
  * two vectors, which are laid out anew where they do not lie so. Either side may be the vectors:
  * the one is taken that wastes less of them; where they are the rows of the product, blocks of the
  * result are turned on their way out. Each element is summed over k in order by one thread: its
- * bits depend on its row and its column alone. Test: tests/test_kernels_matmul.c
+ * bits depend on its row and its column alone. Where sums run over the rows of a b of few columns,
+ * k is cut into up to 8 pieces, so that threads have rows of it to themselves; their results are
+ * added in pairs of a fixed tree. Test: tests/test_kernels_matmul.c
  */
 #include <string.h>
 
@@ -21,7 +23,10 @@ enum {
     MOST_DEPTH = 2048,
     MOST_SCRATCH = 512 << 10,
     MOST_OPERATIONS = 1 << 22,
-    FEW_OPERATIONS = 1 << 20
+    FEW_OPERATIONS = 1 << 17,
+    CUT_DEPTH = 256, /* at least, of a piece */
+    MOST_CUTS = 8,
+    CUT_COLUMNS = 256 /* at most, of b */
 };
 
 /* One side of a product: `count` rows (or columns) of `depth` elements. */
@@ -37,7 +42,17 @@ struct matmul_state {
     int64_t depth, dst_stride;
     int64_t panels, blocks;
     int64_t strip; /* floats of a thread's scratch before its strip */
+    int64_t cuts;
 };
+
+/* The largest power of two, from the shape of b alone: more rows of a change no bits. */
+static int64_t cuts_of(const struct side *b, int64_t depth) {
+    int64_t cuts = 1;
+    const bool along_rows = b->step > 1 && b->count <= CUT_COLUMNS;
+    while (along_rows && cuts < MOST_CUTS && depth / (2 * cuts) >= CUT_DEPTH)
+        cuts *= 2;
+    return cuts;
+}
 
 /* The two sides of the product, leading axes folded into the rows of a. */
 static bool sides(const cupel_op_view *view, struct side *a, struct side *b, int64_t *depth) {
@@ -81,12 +96,17 @@ static void settle(struct matmul_state *state, const cupel_op_view *view) {
     state->dst_stride = b.count;
     state->panels = (state->vectors.count + state->table->width - 1) / state->table->width;
     state->blocks = (state->rows.count + state->table->rows - 1) / state->table->rows;
+    state->cuts = cuts_of(&b, state->depth);
     state->strip = state->depth * state->table->width;
 }
 
 /* Of one thread. */
 static int64_t scratch_floats(const struct matmul_state *state) {
     return (state->depth + state->rows.count) * state->table->width;
+}
+
+static int64_t results(const struct matmul_state *state) {
+    return state->rows.count * state->vectors.count;
 }
 
 static bool accept_matmul(const struct kernel_request *request, const char **why) {
@@ -120,7 +140,9 @@ static cupel_status plan_matmul(struct kernel_plan *plan, const struct kernel_re
     settle(state, &request->view);
     plan->state = state;
     plan->threads = request->threads < 1 ? 1 : request->threads;
-    plan->scratch_bytes = (size_t)plan->threads * (size_t)scratch_floats(state) * sizeof(float);
+    plan->scratch_bytes = ((size_t)plan->threads * (size_t)scratch_floats(state) +
+                           (size_t)(state->cuts - 1) * (size_t)results(state)) *
+                          sizeof(float);
     return CUPEL_STATUS_OK;
 }
 
@@ -133,68 +155,97 @@ struct matmul_run {
     const struct matmul_state *state;
     const float *rows, *vectors;
     float *dst, *scratch;
+    float *partial; /* of the cuts but the first, [cuts - 1, results] */
 };
 
+/* Of the sums, one piece of k. */
+struct piece {
+    const float *rows, *vectors;
+    int64_t depth;
+    float *dst;
+};
+
+static struct piece piece_of(const struct matmul_run *run, int64_t cut) {
+    const struct matmul_state *state = run->state;
+    const int64_t from = state->depth * cut / state->cuts;
+    return (struct piece){.rows = run->rows + from * state->rows.step,
+                          .vectors = run->vectors + from * state->vectors.step,
+                          .depth = state->depth * (cut + 1) / state->cuts - from,
+                          .dst = cut == 0 ? run->dst : run->partial + (cut - 1) * results(state)};
+}
+
 /* The panel of `count` vectors' elements, [depth, width], zeros behind them. */
-static void lay_panel(const struct matmul_state *state, const float *from, int64_t count,
-                      int64_t width, float *panel) {
+static void lay_panel(const struct matmul_state *state, const float *from, int64_t depth,
+                      int64_t count, int64_t width, float *panel) {
     const struct side *side = &state->vectors;
     if (count < width)
-        memset(panel, 0, (size_t)(state->depth * width) * sizeof(float));
+        memset(panel, 0, (size_t)(depth * width) * sizeof(float));
     if (side->stride == 1)
-        state->reorder->copy_rows(from, side->step, count, state->depth, panel, width);
+        state->reorder->copy_rows(from, side->step, count, depth, panel, width);
     else
-        state->reorder->transpose(from, side->stride, count, state->depth, panel, width);
+        state->reorder->transpose(from, side->stride, count, depth, panel, width);
 }
 
 /* Blocks [first, last) of one panel; the blocks are as even as they can be. */
-static void run_panel(const struct matmul_run *run, int64_t index, int64_t first, int64_t last,
-                      float *scratch) {
-    const struct matmul_state *state = run->state;
+static void run_panel(const struct matmul_state *state, const struct piece *piece, int64_t index,
+                      int64_t first, int64_t last, float *scratch) {
     const int64_t width = state->table->width, at = index * width;
     const int64_t left = state->vectors.count - at, count = left < width ? left : width;
     const int64_t wide = count > width / 2 ? width : width / 2;
-    const float *panel = run->vectors + at * state->vectors.stride;
+    const float *panel = piece->vectors + at * state->vectors.stride;
     int64_t panel_step = state->vectors.step;
     if (state->vectors.stride != 1 || count != wide) {
-        lay_panel(state, panel, count, wide, scratch);
+        lay_panel(state, panel, piece->depth, count, wide, scratch);
         panel = scratch;
         panel_step = wide;
     }
     const bool direct = !state->turned && count == wide;
-    float *const strip = direct ? run->dst + at : scratch + state->strip;
+    float *const strip = direct ? piece->dst + at : scratch + state->strip;
     const int64_t strip_stride = direct ? state->dst_stride : wide;
     const int64_t begin = state->rows.count * first / state->blocks;
     const int64_t end = state->rows.count * last / state->blocks;
     for (int64_t block = first; block < last; block++) {
         const int64_t from = state->rows.count * block / state->blocks;
         const int64_t to = state->rows.count * (block + 1) / state->blocks;
-        const struct matmul_rows x = {.from = run->rows + from * state->rows.stride,
+        const struct matmul_rows x = {.from = piece->rows + from * state->rows.stride,
                                       .row = state->rows.stride,
                                       .step = state->rows.step};
-        state->table->block((int)(to - from), (int)wide, state->depth, &x, panel, panel_step,
+        state->table->block((int)(to - from), (int)wide, piece->depth, &x, panel, panel_step,
                             strip + (direct ? from : from - begin) * strip_stride, strip_stride);
     }
     if (state->turned)
         state->reorder->transpose(strip, wide, end - begin, count,
-                                  run->dst + at * state->dst_stride + begin, state->dst_stride);
+                                  piece->dst + at * state->dst_stride + begin, state->dst_stride);
     else if (!direct)
         state->reorder->copy_rows(strip, wide, count, end - begin,
-                                  run->dst + begin * state->dst_stride + at, state->dst_stride);
+                                  piece->dst + begin * state->dst_stride + at, state->dst_stride);
 }
 
-/* Units are blocks, numbered through all panels. */
+/* Units are blocks, numbered through all panels of all cuts. */
 static void run_units(void *context, int64_t begin, int64_t end, int thread) {
     const struct matmul_run *run = context;
     const struct matmul_state *state = run->state;
     float *const scratch = run->scratch + thread * scratch_floats(state);
     while (begin < end) {
-        const int64_t panel = begin / state->blocks, first = begin % state->blocks;
+        const int64_t panel = begin / state->blocks % state->panels, first = begin % state->blocks;
+        const struct piece piece = piece_of(run, begin / state->blocks / state->panels);
         const int64_t left = end - begin, most = state->blocks - first;
         const int64_t last = first + (left < most ? left : most);
-        run_panel(run, panel, first, last, scratch);
+        run_panel(state, &piece, panel, first, last, scratch);
         begin += last - first;
     }
+}
+
+/* Adds up the cuts: halves of what is left, until all is in the first. */
+static void add_cuts(const struct matmul_run *run) {
+    const int64_t n = results(run->state);
+    for (int64_t half = run->state->cuts / 2; half > 0; half /= 2)
+        for (int64_t cut = 0; cut < half; cut++) {
+            float *const to = piece_of(run, cut).dst;
+            const float *const from = piece_of(run, cut + half).dst;
+            for (int64_t i = 0; i < n; i++)
+                to[i] += from[i];
+        }
 }
 
 static cupel_status run_matmul(const struct kernel_plan *plan, const struct kernel_call *call) {
@@ -204,17 +255,19 @@ static cupel_status run_matmul(const struct kernel_plan *plan, const struct kern
                              .vectors = call->inputs[state->turned ? 0 : 1],
                              .dst = call->outputs[0],
                              .scratch = call->scratch};
-    const int64_t operations = state->rows.count * state->vectors.count * state->depth;
+    const int64_t operations = results(state) * state->depth;
+    run.partial = run.scratch + plan->threads * scratch_floats(state);
     const int most = call->threads < plan->threads ? call->threads : plan->threads;
-    parallel_for(operations < FEW_OPERATIONS ? 1 : most, state->panels * state->blocks, 1,
-                 run_units, &run);
+    parallel_for(operations < FEW_OPERATIONS ? 1 : most,
+                 state->cuts * state->panels * state->blocks, 1, run_units, &run);
+    add_cuts(&run);
     return CUPEL_STATUS_OK;
 }
 
 const struct kernel matmul_kernels[] = {
     {.op = "matmul",
      .name = "vec:matmul",
-     .revision = 1,
+     .revision = 2,
      .accept = accept_matmul,
      .plan = plan_matmul,
      .run = run_matmul,

@@ -1,9 +1,9 @@
 /*
  * Sums, means and extrema over any set of axes in any layout. The walk over the input gives axes
  * that are kept and axes that are reduced; the innermost axis decides: rows are reduced to numbers,
- * or columns are gathered over rows. Work is shared out over results; where there are few, the
- * reduced positions are cut into at most 8 pieces whose results meet in a fixed tree, so the bits
- * do not depend on the number of threads. Test: tests/test_kernels_reduce.c
+ * or columns are gathered over rows. Work is shared out over results; where there are few of
+ * many elements, the reduced positions are cut into at most 8 pieces whose results meet in a fixed
+ * tree, so the bits do not depend on the number of threads. Test: tests/test_kernels_reduce.c
  */
 #include <math.h>
 #include <string.h>
@@ -18,7 +18,8 @@ enum {
     PIECE = 16384, /* floats of a long row taken at once */
     MANY = 16,     /* results (or column blocks) that give threads enough to do */
     MOST_CUTS = 8, /* pieces that meet in the tree */
-    FEW_ELEMENTS = 16384
+    FEW_ELEMENTS = 16384,
+    CUT_ELEMENTS = 65536 /* fewer are not cut: the tree would take longer than the sums */
 };
 
 enum kind { KIND_SUM, KIND_MEAN, KIND_MAX, KIND_MIN };
@@ -127,7 +128,9 @@ static cupel_status plan_reduce(struct kernel_plan *plan, const struct kernel_re
     state->pieces = state->columns ? 1 : (state->inner + PIECE - 1) / PIECE;
     state->blocks = state->columns ? (state->inner + REDUCE_COLUMNS - 1) / REDUCE_COLUMNS : 1;
     state->positions = state->reduced.count * state->pieces;
-    state->cuts = state->kept.count * state->blocks < MANY ? cuts_of(state->positions) : 1;
+    state->cuts = state->kept.count * state->blocks < MANY && walk.count >= CUT_ELEMENTS
+                      ? cuts_of(state->positions)
+                      : 1;
     state->scale = state->kind == KIND_MEAN ? (double)state->results / (double)walk.count : 1.0;
     plan->state = state;
     plan->threads = request->threads < 1 ? 1 : request->threads;
@@ -271,7 +274,7 @@ static cupel_status run_reduce(const struct kernel_plan *plan, const struct kern
 
 #define REDUCE_KERNEL(op_name) \
     { \
-        .op = op_name, .name = "vec:reduce", .revision = 1, .accept = accept_reduce, \
+        .op = op_name, .name = "vec:reduce", .revision = 2, .accept = accept_reduce, \
         .plan = plan_reduce, .run = run_reduce, .drop = drop_reduce \
     }
 

@@ -92,11 +92,10 @@ static void narrow_sum(double *acc, const float *in, int64_t rows, int64_t n) {
             acc[j] += (double)in[r * n + j];
 }
 
-static void columns_sum(double *acc, const float *in, int64_t stride, int64_t rows, int64_t n) {
-    if (stride == n && n < LANES && LANES % n == 0) {
-        narrow_sum(acc, in, rows, n);
-        return;
-    }
+/* n is a constant where most columns are summed, so that loops over them have no rest. */
+static inline __attribute__((always_inline)) void wide_sum(double *acc, const float *in,
+                                                           int64_t stride, int64_t rows,
+                                                           const int64_t n) {
     for (int64_t r = 0; r < rows; r += RUN_ROWS) {
         const int64_t end = rows - r < RUN_ROWS ? rows : r + RUN_ROWS;
         float run[REDUCE_COLUMNS];
@@ -114,6 +113,15 @@ static void columns_sum(double *acc, const float *in, int64_t stride, int64_t ro
         for (int64_t j = 0; j < n; j++)
             acc[j] += (double)run[j];
     }
+}
+
+static void columns_sum(double *acc, const float *in, int64_t stride, int64_t rows, int64_t n) {
+    if (stride == n && n < LANES && LANES % n == 0)
+        narrow_sum(acc, in, rows, n);
+    else if (n == REDUCE_COLUMNS)
+        wide_sum(acc, in, stride, rows, REDUCE_COLUMNS);
+    else
+        wide_sum(acc, in, stride, rows, n);
 }
 
 #define COLUMNS_EXTREMUM(name, CHOOSE) \
