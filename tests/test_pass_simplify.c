@@ -148,6 +148,26 @@ static void broadcasts_are_left_to_elementwise_ops(void **state) {
     passes_check_list(&p);
 }
 
+/* Of one operand: it is done once, before it is repeated, and what follows reads it there. */
+static void ops_come_before_broadcasts(void **state) {
+    (void)state;
+    const cupel_node x = input("x", CUPEL_SHAPE(2, 3)), row = input("row", CUPEL_SHAPE(3));
+    const cupel_node wide = cupel_broadcast_to(row, CUPEL_SHAPE(2, 3));
+    passes_output(&p, "a", cupel_mul(x, cupel_neg(cupel_exp(wide))));
+    passes_output(&p, "b", cupel_abs(wide));
+    passes_run(&p, "simplify");
+    static const char *const narrow[] = {"exp", "neg", "abs"};
+    for (int i = 0; i < 3; i++) {
+        const struct graph_node *node = &p.c.list.nodes[passes_nth(&p, narrow[i], 0)];
+        CHECK_I64(node->outputs[0].shape.rank, 1);
+        CHECK_I64(node->outputs[0].shape.dims[0], 3);
+    }
+    const struct graph_node *mul = &p.c.list.nodes[passes_nth(&p, "mul", 0)];
+    CHECK_STRING(p.c.list.nodes[mul->inputs[1].node].op->name, "neg");
+    CHECK_I64(passes_count(&p, "broadcast_to"), 1); /* of b's result */
+    passes_check_list(&p);
+}
+
 /* Ops from outside see the operands they were built with. */
 static cupel_status twice_infer(const cupel_op_view *view) {
     view->outputs[0] = view->inputs[0];
@@ -212,6 +232,7 @@ int main(int argc, char **argv) {
         TEST(what_changes_something_stays),
         TEST(a_reshape_reads_through_reshapes),
         TEST(broadcasts_are_left_to_elementwise_ops),
+        TEST(ops_come_before_broadcasts),
         TEST(ops_from_outside_keep_their_operands),
         TEST(random_ops_from_outside_never_merge),
     };

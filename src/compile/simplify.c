@@ -1,7 +1,7 @@
 /*
  * Pass simplify: rewrites that are exact in value. Equal nodes are merged (never random ones, never
- * effects); identities vanish; a broadcast feeding an elementwise op is left to that op.
- * Test: tests/test_pass_simplify.c
+ * effects); identities vanish; a broadcast feeding an elementwise op is left to that op, and an op
+ * of one operand is done before that is broadcast. Test: tests/test_pass_simplify.c
  */
 #include <string.h>
 
@@ -128,6 +128,35 @@ static void skip_broadcasts(const struct compile *c, const struct graph_node *no
     }
 }
 
+static bool is_of_broadcast(const struct compile *c, const struct graph_node *node,
+                            const struct edge *inputs) {
+    const uint32_t never = CUPEL_OP_RANDOM | CUPEL_OP_EFFECT;
+    return node->n_inputs == 1 && node->n_outputs == 1 && !node->op->run &&
+           (node->op->flags & CUPEL_OP_ELEMENTWISE) && !(node->op->flags & never) &&
+           compile_node(c, inputs[0].node)->op == &op_broadcast_to;
+}
+
+/* The last new node, an op of a broadcast, becomes the op of what is broadcast; its result is
+ * broadcast after it. */
+static cupel_status broadcast_after(struct simplify *s, uint32_t *last) {
+    struct compile *c = s->rewrite.compile;
+    const struct edge broadcast = c->list.nodes[*last].inputs[0];
+    struct graph_node wide = *compile_node(c, broadcast.node);
+    struct graph_node *const narrow = &c->list.nodes[*last];
+    wide.outputs = arena_copy(&c->arena, narrow->outputs, sizeof(*wide.outputs));
+    wide.inputs = arena_alloc(&c->arena, 1, sizeof(*wide.inputs));
+    narrow->inputs[0] = compile_node(c, broadcast.node)->inputs[0];
+    narrow->outputs[0].shape = compile_desc(c, narrow->inputs[0])->shape;
+    const uint32_t source = merge_last(s);
+    struct graph_node *const made = wide.outputs && wide.inputs ? node_list_append(&c->list) : NULL;
+    if (!made)
+        return cupel_fail_memory(c->error, "simplifying the graph", sizeof(*made));
+    *made = wide;
+    made->inputs[0] = (struct edge){source, 0};
+    *last = (uint32_t)(c->list.count - 1);
+    return CUPEL_STATUS_OK;
+}
+
 static cupel_status visit(struct simplify *s, uint32_t id) {
     struct rewrite *rewrite = &s->rewrite;
     struct compile *c = rewrite->compile;
@@ -149,6 +178,8 @@ static cupel_status visit(struct simplify *s, uint32_t id) {
     uint32_t new_id;
     CUPEL_TRY(rewrite_keep(rewrite, id, &new_id));
     memcpy(c->list.nodes[new_id].inputs, inputs, old->n_inputs * sizeof(*inputs));
+    if (is_of_broadcast(c, old, inputs))
+        CUPEL_TRY(broadcast_after(s, &new_id));
     const uint32_t merged = merge_last(s);
     for (uint32_t k = 0; k < old->n_outputs; k++)
         rewrite_map(rewrite, (struct edge){id, k}, (struct edge){merged, k});
