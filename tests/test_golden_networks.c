@@ -1,11 +1,14 @@
 /*
- * Whole networks against PyTorch: outputs, every gradient, and the losses of ten Adam steps of a
- * convolutional VAE, a small VAE and a residual network with batch norm
+ * Whole networks against PyTorch: outputs, every gradient, and the losses of ten Adam steps of the
+ * convolutional and the dense VAE, as training builds them, and of a residual network with batch
+ * norm
  * (golden/networks.safetensors; tools/golden/networks.py builds the same).
  */
 #include "support/golden.h"
 
 #include <stdlib.h>
+
+#include <cupel/models.h>
 
 enum { SEED = 41, STEPS = 10, MOST_PARAMETERS = 64 };
 
@@ -49,63 +52,24 @@ static void write_images(const struct network *net, struct golden_program *progr
 }
 
 /* --- networks --- */
-static cupel_node sum_rows(cupel_node x) {
-    uint32_t axes = 0;
-    for (int axis = 1; axis < cupel_node_shape(x).rank; axis++)
-        axes |= CUPEL_AXIS(axis);
-    return cupel_reduce_sum(x, axes, false);
-}
-
-static cupel_node sample(cupel_graph *graph, cupel_node mean, cupel_node log_variance) {
-    const cupel_shape shape = cupel_node_shape(mean);
-    const cupel_rng rng = cupel_rng_inputs(graph, shape.dims[0]);
-    const cupel_node noise = cupel_sample_normal(rng, "noise", shape);
-    return cupel_add(mean, cupel_mul(cupel_exp(cupel_scale(log_variance, 0.5)), noise));
+static void build_vae(cupel_graph *graph, cupel_node x, cupel_vae_kind kind, cupel_node *outputs) {
+    const cupel_vae_options options = {.kind = kind};
+    const cupel_rng rng = cupel_rng_inputs(graph, cupel_node_shape(x).dims[0]);
+    const cupel_vae vae = cupel_vae_build(x, &options, rng);
+    outputs[0] = vae.mean;
+    outputs[1] = vae.log_variance;
+    outputs[2] = vae.reconstruction;
+    outputs[3] = vae.error;
+    outputs[4] = vae.kl;
+    outputs[5] = cupel_vae_loss(&vae, cupel_scalar(graph, 1));
 }
 
 static void build_conv_vae(cupel_graph *graph, cupel_node x, cupel_node *outputs) {
-    const int64_t batch = cupel_node_shape(x).dims[0];
-    cupel_graph_enter(graph, "encoder");
-    cupel_node h = cupel_relu(cupel_layer_conv2d(x, "conv1", 32, 3, NULL, NULL));
-    h = cupel_relu(cupel_layer_conv2d(h, "conv2", 64, 3, NULL, NULL));
-    h = cupel_relu(cupel_layer_conv2d(h, "conv3", 128, 3, NULL, NULL));
-    h = cupel_reshape(h, CUPEL_SHAPE(batch, 128 * 26 * 26));
-    const cupel_node mean = cupel_layer_dense(h, "mean", 16, NULL);
-    const cupel_node log_variance = cupel_layer_dense(h, "log_variance", 16, NULL);
-    cupel_graph_leave(graph);
-    const cupel_node z = sample(graph, mean, log_variance);
-    cupel_graph_enter(graph, "decoder");
-    h = cupel_relu(cupel_layer_dense(z, "dense", 128 * 26 * 26, NULL));
-    h = cupel_reshape(h, CUPEL_SHAPE(batch, 128, 26, 26));
-    h = cupel_relu(cupel_layer_conv_transpose2d(h, "conv1", 64, 3, NULL, NULL));
-    h = cupel_relu(cupel_layer_conv_transpose2d(h, "conv2", 32, 3, NULL, NULL));
-    h = cupel_sigmoid(cupel_layer_conv_transpose2d(h, "conv3", 1, 3, NULL, NULL));
-    cupel_graph_leave(graph);
-    outputs[0] = mean;
-    outputs[1] = log_variance;
-    outputs[2] = h;
-    outputs[3] = sum_rows(cupel_squared_error(h, x));
-    outputs[4] = sum_rows(cupel_gaussian_kl(mean, log_variance));
-    outputs[5] = cupel_reduce_mean(cupel_add(outputs[3], outputs[4]), CUPEL_ALL_AXES, false);
+    build_vae(graph, x, CUPEL_VAE_CONV, outputs);
 }
 
 static void build_mlp_vae(cupel_graph *graph, cupel_node x, cupel_node *outputs) {
-    cupel_graph_enter(graph, "encoder");
-    const cupel_node h = cupel_relu(cupel_layer_dense(x, "dense", 100, NULL));
-    const cupel_node mean = cupel_layer_dense(h, "mean", 5, NULL);
-    const cupel_node log_variance = cupel_layer_dense(h, "log_variance", 5, NULL);
-    cupel_graph_leave(graph);
-    const cupel_node z = sample(graph, mean, log_variance);
-    cupel_graph_enter(graph, "decoder");
-    const cupel_node hidden = cupel_relu(cupel_layer_dense(z, "dense1", 100, NULL));
-    const cupel_node logits = cupel_layer_dense(hidden, "dense2", 784, NULL);
-    cupel_graph_leave(graph);
-    outputs[0] = mean;
-    outputs[1] = log_variance;
-    outputs[2] = logits;
-    outputs[3] = sum_rows(cupel_bernoulli_cross_entropy(logits, x));
-    outputs[4] = sum_rows(cupel_gaussian_kl(mean, log_variance));
-    outputs[5] = cupel_reduce_mean(cupel_add(outputs[3], outputs[4]), CUPEL_ALL_AXES, false);
+    build_vae(graph, x, CUPEL_VAE_MLP, outputs);
 }
 
 static cupel_node conv_no_bias(cupel_node x, const char *name, int64_t out, int64_t kernel,

@@ -1,7 +1,7 @@
 """Golden states of whole networks: outputs, every gradient in summary, ten Adam steps.
 
 Parameters, images and labels come from formula.py; random draws from the seed SEED, the step's number
-and the row's number. tests/test_golden_networks.c builds the same networks in C.
+and the row's number. tests/test_golden_networks.c holds the models of cupel/models.h to the first two.
 """
 import numpy as np
 import torch
@@ -46,19 +46,19 @@ def dense(p, x, name):
 # --- variational autoencoders -------------------------------------------------------------------
 
 def noise(net, step, rows, latents):
-    return torch.tensor(formula.sample_normal(SEED, "noise", step, range(rows), (rows, latents)))
+    return torch.tensor(formula.sample_normal(SEED, "encoder.noise", step, range(rows), (rows, latents)))
 
 
 CONV_VAE = {
     "encoder.conv1.weight": (32, 1, 3, 3), "encoder.conv1.bias": (32,),
     "encoder.conv2.weight": (64, 32, 3, 3), "encoder.conv2.bias": (64,),
     "encoder.conv3.weight": (128, 64, 3, 3), "encoder.conv3.bias": (128,),
-    "encoder.mean.weight": (16, 86528), "encoder.mean.bias": (16,),
-    "encoder.log_variance.weight": (16, 86528), "encoder.log_variance.bias": (16,),
-    "decoder.dense.weight": (86528, 16), "decoder.dense.bias": (86528,),
-    "decoder.conv1.weight": (128, 64, 3, 3), "decoder.conv1.bias": (64,),
-    "decoder.conv2.weight": (64, 32, 3, 3), "decoder.conv2.bias": (32,),
-    "decoder.conv3.weight": (32, 1, 3, 3), "decoder.conv3.bias": (1,),
+    "encoder.mu.weight": (16, 86528), "encoder.mu.bias": (16,),
+    "encoder.log_var.weight": (16, 86528), "encoder.log_var.bias": (16,),
+    "decoder.fc.weight": (86528, 16), "decoder.fc.bias": (86528,),
+    "decoder.deconv1.weight": (128, 64, 3, 3), "decoder.deconv1.bias": (64,),
+    "decoder.deconv2.weight": (64, 32, 3, 3), "decoder.deconv2.bias": (32,),
+    "decoder.deconv3.weight": (32, 1, 3, 3), "decoder.deconv3.bias": (1,),
 }
 
 
@@ -67,34 +67,34 @@ def conv_vae(p, x, eps):
     for layer in ("conv1", "conv2", "conv3"):
         h = torch.relu(conv(p, h, "encoder." + layer))
     h = h.flatten(1)
-    mean, log_variance = dense(p, h, "encoder.mean"), dense(p, h, "encoder.log_variance")
+    mean, log_variance = dense(p, h, "encoder.mu"), dense(p, h, "encoder.log_var")
     z = mean + torch.exp(log_variance / 2) * eps
-    h = torch.relu(dense(p, z, "decoder.dense")).view(-1, 128, 26, 26)
-    for layer in ("conv1", "conv2", "conv3"):
+    h = torch.relu(dense(p, z, "decoder.fc")).view(-1, 128, 26, 26)
+    for layer in ("deconv1", "deconv2", "deconv3"):
         h = F.conv_transpose2d(h, p[f"decoder.{layer}.weight"], p[f"decoder.{layer}.bias"])
-        h = torch.sigmoid(h) if layer == "conv3" else torch.relu(h)
+        h = torch.sigmoid(h) if layer == "deconv3" else torch.relu(h)
     rec = ((h - x) ** 2).sum(dim=(1, 2, 3))
     kl = 0.5 * (mean ** 2 + torch.exp(log_variance) - 1 - log_variance).sum(dim=1)
     return mean, log_variance, h, rec, kl
 
 
 MLP_VAE = {
-    "encoder.dense.weight": (100, 784), "encoder.dense.bias": (100,),
-    "encoder.mean.weight": (5, 100), "encoder.mean.bias": (5,),
-    "encoder.log_variance.weight": (5, 100), "encoder.log_variance.bias": (5,),
-    "decoder.dense1.weight": (100, 5), "decoder.dense1.bias": (100,),
-    "decoder.dense2.weight": (784, 100), "decoder.dense2.bias": (784,),
+    "encoder.fc.weight": (100, 784), "encoder.fc.bias": (100,),
+    "encoder.mu.weight": (5, 100), "encoder.mu.bias": (5,),
+    "encoder.log_var.weight": (5, 100), "encoder.log_var.bias": (5,),
+    "decoder.fc.weight": (100, 5), "decoder.fc.bias": (100,),
+    "decoder.out.weight": (784, 100), "decoder.out.bias": (784,),
 }
 
 
 def mlp_vae(p, x, eps):
-    h = torch.relu(dense(p, x, "encoder.dense"))
-    mean, log_variance = dense(p, h, "encoder.mean"), dense(p, h, "encoder.log_variance")
+    h = torch.relu(dense(p, x, "encoder.fc"))
+    mean, log_variance = dense(p, h, "encoder.mu"), dense(p, h, "encoder.log_var")
     z = mean + torch.exp(log_variance / 2) * eps
-    logits = dense(p, torch.relu(dense(p, z, "decoder.dense1")), "decoder.dense2")
+    logits = dense(p, torch.relu(dense(p, z, "decoder.fc")), "decoder.out")
     rec = F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(dim=1)
     kl = 0.5 * (mean ** 2 + torch.exp(log_variance) - 1 - log_variance).sum(dim=1)
-    return mean, log_variance, logits, rec, kl
+    return mean, log_variance, torch.sigmoid(logits), rec, kl
 
 
 def add_gradients(store, net, p, loss):
