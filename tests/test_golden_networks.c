@@ -1,8 +1,7 @@
 /*
  * Whole networks against PyTorch: outputs, every gradient, and the losses of ten Adam steps of the
  * convolutional and the dense VAE, as training builds them, and of a residual network with batch
- * norm
- * (golden/networks.safetensors; tools/golden/networks.py builds the same).
+ * norm (golden/networks.safetensors; tools/golden/networks.py builds the same).
  */
 #include "support/golden.h"
 

@@ -45,6 +45,9 @@ static cupel_status read_model(cupel_recipe *recipe, struct network *out,
                                struct cupel_error *error) {
     const char *text;
     CUPEL_TRY(cupel_recipe_get_string(recipe, "model.name", &text));
+    if (strcmp(text, "conv-vae") != 0 && strcmp(text, "mlp-vae") != 0)
+        return cupel_fail(error, CUPEL_STATUS_BUG, "model.name: %s is listed and never built",
+                          text);
     out->vae.kind = strcmp(text, "mlp-vae") == 0 ? CUPEL_VAE_MLP : CUPEL_VAE_CONV;
     CUPEL_TRY(cupel_recipe_get_int(recipe, "model.latent", &out->vae.latents));
     CUPEL_TRY(cupel_recipe_get_int(recipe, "model.image", &out->image));
