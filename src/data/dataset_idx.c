@@ -126,15 +126,21 @@ static const char *const *stems_of(const char *split) {
     return NULL;
 }
 
-bool cupel_dataset_holds(const char *folder, const char *split) {
-    struct cupel_error error = {0};
+cupel_status dataset_holds(const char *folder, const char *split, bool *holds,
+                           struct cupel_error *error) {
     const char *const *const stems = stems_of(split);
     char *images = NULL;
-    const bool holds = stems != NULL &&
-                       find_file(folder, stems, "images", 3, &images, &error) == CUPEL_STATUS_OK &&
-                       images != NULL;
+    if (stems != NULL)
+        CUPEL_TRY(find_file(folder, stems, "images", 3, &images, error));
+    *holds = images != NULL;
     cupel_free(images);
-    return holds;
+    return CUPEL_STATUS_OK;
+}
+
+bool cupel_dataset_holds(const char *folder, const char *split) {
+    struct cupel_error ignored = {0};
+    bool holds = false;
+    return dataset_holds(folder, split, &holds, &ignored) == CUPEL_STATUS_OK && holds;
 }
 
 static const char *const fashion_mnist_classes[] = {

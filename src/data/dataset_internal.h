@@ -32,6 +32,9 @@ cupel_status dataset_allocate(cupel_dataset *dataset, int64_t count, int64_t cha
                               int64_t height, int64_t width, const char *source);
 /* Makes the labels [0, count) known. */
 bool dataset_reserve_classes(cupel_dataset *dataset, size_t count);
+/* cupel_dataset_holds(), where memory that is refused is no "no". */
+cupel_status dataset_holds(const char *folder, const char *split, bool *holds,
+                           struct cupel_error *error);
 /* Hands the finished data set over, or one that carries nothing but the sentence. */
 cupel_status dataset_deliver(cupel_dataset **out, cupel_dataset *dataset, cupel_status status);
 

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "data/dataset_internal.h"
 #include "data/published.h"
 #include "train/protocol_internal.h"
 
@@ -21,9 +22,12 @@ static cupel_status look_in(cupel_protocol *protocol, const char *base, const ch
     if (*out != NULL || base == NULL || base[0] == '\0')
         return CUPEL_STATUS_OK;
     char *path = file_join(base, set);
+    bool holds = false;
     if (path != NULL && !file_exists(path)) {
         cupel_free(path);
-        if (!itself || !cupel_dataset_holds(base, "train"))
+        if (itself)
+            CUPEL_TRY(dataset_holds(base, "train", &holds, &protocol->error));
+        if (!holds)
             return CUPEL_STATUS_OK;
         path = cupel_strdup(base);
     }
