@@ -176,32 +176,37 @@ static char *temporary_name(const char *path, unsigned number) {
     return name;
 }
 
-/* Whether the lock on the file is ours now and the file still has this name. */
-static bool lock_by_name(int descriptor, const char *name) {
+enum hold { HELD, TAKEN, NO_LOCKS };
+
+/* Locks an open file; it is ours only while it still has this name. */
+static enum hold hold_by_name(int descriptor, const char *name) {
     struct stat opened, named;
-    return flock(descriptor, LOCK_EX | LOCK_NB) == 0 && fstat(descriptor, &opened) == 0 &&
-           lstat(name, &named) == 0 && opened.st_dev == named.st_dev &&
-           opened.st_ino == named.st_ino;
+    if (flock(descriptor, LOCK_EX | LOCK_NB) != 0)
+        return errno == EWOULDBLOCK || errno == EINTR ? TAKEN : NO_LOCKS;
+    const bool same = fstat(descriptor, &opened) == 0 && lstat(name, &named) == 0 &&
+                      opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
+    return same ? HELD : TAKEN;
 }
 
 /* Removes a temporary file that no process holds. */
 static bool remove_leftover(const char *name) {
     const int descriptor = open_file(name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK, 0);
-    const bool removed = descriptor >= 0 && lock_by_name(descriptor, name) && unlink(name) == 0;
+    const bool removed =
+        descriptor >= 0 && hold_by_name(descriptor, name) == HELD && unlink(name) == 0;
     if (descriptor >= 0)
         close(descriptor);
     return removed;
 }
 
-/* Where files cannot be locked the new one is as good, and leftovers stay. */
+/* EEXIST: the name is another's, or another took the new file for a leftover. Where files cannot
+ * be locked leftovers stay. */
 static bool create_temporary(struct file_writer *writer, mode_t mode) {
     writer->descriptor = open_file(writer->temporary, O_WRONLY | O_CREAT | O_EXCL, mode);
     if (writer->descriptor < 0)
         return false;
-    if (lock_by_name(writer->descriptor, writer->temporary) ||
-        (errno != EWOULDBLOCK && file_exists(writer->temporary)))
+    if (hold_by_name(writer->descriptor, writer->temporary) != TAKEN)
         return true;
-    close(writer->descriptor); /* another process took it for a leftover */
+    close(writer->descriptor);
     writer->descriptor = -1;
     errno = EEXIST;
     return false;
