@@ -28,13 +28,18 @@ typedef struct cupel_confusion {
 /* In all of them: scores[count], positive[count] (0 or not). */
 
 /* Area under the ROC curve: the probability that a positive outranks a negative, ties counting one
- * half. The interval is DeLong's (DeLong et al. 1988; Sun and Xu 2014), cut at 0 and 1. */
+ * half. The interval has DeLong's variance (DeLong et al. 1988; Sun and Xu 2014) on the scale of
+ * the logit, which keeps it within 0 and 1 (Qin and Hotilovac 2008). Where that variance is 0, as
+ * all scores are equal or the classes are fully separated, it is method 5 of Newcombe 2006, which
+ * inverts Hanley and McNeil's variance and has a width at every area. With a single image of a
+ * class it is 0 to 1. */
 CUPEL_API CUPEL_CHECKED cupel_status cupel_metric_auroc(cupel_metric *out, const double *scores,
                                                         const uint8_t *positive, int64_t count);
 /* Average precision: the sum over thresholds of (change of recall) x precision, as scikit-learn
  * defines it (no interpolation). With a prevalence in (0, 1) the negatives are re-weighted so that
  * positives have that share; 0 leaves them as they are. The interval is the logit one of Boyd et
- * al. 2013. */
+ * al. 2013, which takes it for a share of the positives; at 1, where that has no width, the exact
+ * one of such a share (Clopper and Pearson 1934): .025^(1/positives) to 1. */
 CUPEL_API CUPEL_CHECKED cupel_status cupel_metric_average_precision(cupel_metric *out,
                                                                     const double *scores,
                                                                     const uint8_t *positive,

@@ -89,16 +89,60 @@ static double square(double x) {
     return x * x;
 }
 
+/* The logistic function's inverse +/- a distance, and back: stays within 0 and 1. */
+static double move_logit(double share, double distance) {
+    return 1 / (1 + exp(-distance - log(share / (1 - share))));
+}
+
+/* Hanley and McNeil's variance of an AUROC of `area`, with m and n both replaced by their mean
+ * where they say how much the two single-class terms weigh (Newcombe 2006, method 5). */
+static double newcombe_variance(double area, double m, double n) {
+    const double rest = (m + n) / 2 - 1;
+    return area * (1 - area) * (1 + rest * (1 - area) / (2 - area) + rest * area / (1 + area)) /
+           (m * n);
+}
+
+/* The least true area from which `area` lies no farther than the interval allows. */
+static double newcombe_low(double area, double m, double n) {
+    enum { HALVINGS = 60 };
+    double below = 0, within = area;
+    for (int i = 0; i < HALVINGS; i++) {
+        const double middle = (below + within) / 2;
+        if (area - middle > z_95 * sqrt(newcombe_variance(middle, m, n)))
+            below = middle;
+        else
+            within = middle;
+    }
+    return within;
+}
+
+/* A single image of a class says nothing about its spread: everything is possible. Scores that are
+ * fully separated or all equal have no variance of their own, though they are as uncertain as
+ * any. */
+static void auroc_interval(cupel_metric *out, double variance, double m, double n) {
+    if (m < 2 || n < 2) {
+        out->low = 0;
+        out->high = 1;
+    } else if (variance > 0) {
+        const double spread = z_95 * sqrt(variance) / (out->value * (1 - out->value));
+        out->low = move_logit(out->value, -spread);
+        out->high = move_logit(out->value, spread);
+    } else {
+        out->low = newcombe_low(out->value, m, n);
+        out->high = 1 - newcombe_low(1 - out->value, m, n);
+    }
+}
+
 /*
  * With m positives X and n negatives Y, and psi(x, y) = 1, 1/2 or 0 for x above, equal to or below
  * y: AUROC = mean psi. A positive's own mean over all negatives is V10 = (negatives below it +
  * ties/2) / n, a negative's over all positives is V01 likewise; the variance of the AUROC is
  * var(V10)/m + var(V01)/n. Both come from counting within groups of ties, in two walks: mean first,
- * then squares around it.
+ * then squares around it. Counts and their sums are exact, so no variance is exactly 0.
  */
 static void delong(cupel_metric *out, const struct ranked *ranked, int64_t count, int64_t m) {
     const int64_t n = count - m;
-    double area = 0, above_squares = 0, below_squares = 0;
+    double wins = 0, area = 0, above_squares = 0, below_squares = 0;
     for (int walk = 0; walk < 2; walk++) {
         int64_t positives_below = 0, negatives_below = 0;
         for (int64_t begin = 0, end; begin < count; begin = end) {
@@ -107,28 +151,25 @@ static void delong(cupel_metric *out, const struct ranked *ranked, int64_t count
             for (int64_t i = begin; i < end; i++)
                 positives += ranked[i].positive;
             const int64_t negatives = end - begin - positives;
-            const double v10 = ((double)negatives_below + 0.5 * (double)negatives) / (double)n;
-            const double v01 =
-                ((double)(m - positives_below - positives) + 0.5 * (double)positives) / (double)m;
+            const double beaten = (double)negatives_below + 0.5 * (double)negatives;
+            const double beaten_by =
+                (double)(m - positives_below - positives) + 0.5 * (double)positives;
             if (walk == 0) {
-                area += (double)positives * v10 / (double)m;
+                wins += (double)positives * beaten;
             } else {
-                above_squares += (double)positives * square(v10 - area);
-                below_squares += (double)negatives * square(v01 - area);
+                above_squares += (double)positives * square(beaten / (double)n - area);
+                below_squares += (double)negatives * square(beaten_by / (double)m - area);
             }
             positives_below += positives;
             negatives_below += negatives;
         }
+        area = wins / ((double)m * (double)n);
     }
     *out = defined(area);
-    out->low = 0; /* a single image of a class says nothing about its spread */
-    out->high = 1;
-    if (m > 1 && n > 1) {
-        const double variance = above_squares / (double)(m - 1) / (double)m +
-                                below_squares / (double)(n - 1) / (double)n;
-        out->low = fmax(0, area - z_95 * sqrt(variance));
-        out->high = fmin(1, area + z_95 * sqrt(variance));
-    }
+    auroc_interval(out,
+                   above_squares / ((double)(m - 1) * (double)m) +
+                       below_squares / ((double)(n - 1) * (double)n),
+                   (double)m, (double)n);
 }
 
 cupel_status cupel_metric_auroc(cupel_metric *out, const double *scores, const uint8_t *positive,
@@ -155,6 +196,7 @@ cupel_status cupel_metric_average_precision(cupel_metric *out, const double *sco
     const double m = (double)positives, n = (double)(count - positives);
     const double weight = prevalence == 0 ? 1 : m * (1 - prevalence) / (prevalence * n);
     double sum = 0, found = 0, false_alarms = 0;
+    bool perfect = true; /* no negative among the positives: 1, however the sum is rounded */
     for (int64_t end = count, begin; end > 0; end = begin) {
         double more = 0;
         begin = group_begin(ranked, end);
@@ -163,14 +205,18 @@ cupel_status cupel_metric_average_precision(cupel_metric *out, const double *sco
         found += more;
         false_alarms += (double)(end - begin) - more;
         sum += more / m * (found / (found + weight * false_alarms));
+        perfect = perfect && (more == 0 || false_alarms == 0);
     }
     cupel_free(ranked);
-    *out = defined(sum);
-    out->low = out->high = sum;
-    if (sum > 0 && sum < 1) {
-        const double logit = log(sum / (1 - sum)), spread = z_95 / sqrt(m * sum * (1 - sum));
-        out->low = 1 / (1 + exp(spread - logit));
-        out->high = 1 / (1 + exp(-spread - logit));
+    perfect = perfect || sum >= 1; /* rounded */
+    *out = defined(perfect ? 1 : sum);
+    if (perfect) {
+        out->low = pow(0.025, 1 / m);
+        out->high = 1;
+    } else {
+        const double spread = z_95 / sqrt(m * sum * (1 - sum));
+        out->low = move_logit(sum, -spread);
+        out->high = move_logit(sum, spread);
     }
     return CUPEL_STATUS_OK;
 }
