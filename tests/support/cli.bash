@@ -30,6 +30,13 @@ preloaded() { # COMMAND...: runs it with tests/support/interpose.c in it
         ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}verify_asan_link_order=0 "$@"
 }
 
+# Runs a program in the German locale, which it is made to switch on. env: not for this shell.
+in_german() { # COMMAND...
+    local locale=$BATS_FILE_TMPDIR/german
+    [ -d "$locale" ] || "$CUPEL_SOURCE_DIR/tests/support/make-german" "$locale" || return 1
+    preloaded env LOCPATH="$locale" LC_ALL=de_DE.UTF-8 CUPEL_LOCALE=1 "$@"
+}
+
 fails_with() { # CODE COMMAND...: runs it, checks the exit code; stderr is in $output
     local want=$1
     shift

@@ -4,8 +4,8 @@
  *
  *   CUPEL_KILL_AT=NAME:STAGE:COUNT  SIGKILL at a stage of the COUNT-th writing of the file NAME
  *   CUPEL_FULL_AFTER=BYTES          regular files take so many bytes, then the disk is full
- *   CUPEL_LOCALE=1                  switches the environment's locale on, as programs that embed
- *                                   the library may
+ *   CUPEL_READ_ONLY=1 nothing can be opened for writing or made: a medium that can only be read
+ *   CUPEL_LOCALE=1 switches the environment's locale on, as programs that embed the library may
  *
  * Stages of a file that is written whole: created (the temporary file is there, empty), half (of a
  * write is in it), written (before its fsync), synced (before its rename), renamed (before the
@@ -33,7 +33,8 @@ enum { FILES = 256, NAME_SIZE = 64 };
 static char target[NAME_SIZE], target_stage[NAME_SIZE];
 static int target_count, count;      /* writings of the target so far */
 static char names[FILES][NAME_SIZE]; /* the file that an open descriptor writes */
-static atomic_llong room = -1;       /* bytes until the disk is full; below 0: never */
+static bool read_only;
+static atomic_llong room = -1; /* bytes until the disk is full; below 0: never */
 
 /* NAME:STAGE:COUNT */
 static bool parse(const char *at) {
@@ -54,6 +55,7 @@ __attribute__((constructor)) static void begin(void) {
         _exit(99);
     if (full != NULL)
         atomic_store(&room, strtoll(full, NULL, 10));
+    read_only = getenv("CUPEL_READ_ONLY") != NULL;
     if (getenv("CUPEL_LOCALE") != NULL && setlocale(LC_ALL, "") == NULL)
         _exit(99);
 }
@@ -86,8 +88,17 @@ static mode_t mode_of(int flags, va_list arguments) {
     return (flags & O_CREAT) != 0 ? va_arg(arguments, mode_t) : 0;
 }
 
+static bool refused(int flags) {
+    if (!read_only || (flags & O_ACCMODE) == O_RDONLY)
+        return false;
+    errno = EROFS;
+    return true;
+}
+
 int open(const char *path, int flags, ...) {
     va_list arguments;
+    if (refused(flags))
+        return -1;
     va_start(arguments, flags);
     const int descriptor = REAL(open)(path, flags, mode_of(flags, arguments));
     va_end(arguments);
@@ -98,6 +109,8 @@ int open(const char *path, int flags, ...) {
 
 int openat(int folder, const char *path, int flags, ...) {
     va_list arguments;
+    if (refused(flags))
+        return -1;
     va_start(arguments, flags);
     const int descriptor = REAL(openat)(folder, path, flags, mode_of(flags, arguments));
     va_end(arguments);
@@ -138,6 +151,10 @@ int close(int descriptor) {
     if (descriptor >= 0 && descriptor < FILES)
         names[descriptor][0] = '\0';
     return REAL(close)(descriptor);
+}
+
+int mkdir(const char *path, mode_t mode) {
+    return refused(O_WRONLY) ? -1 : REAL(mkdir)(path, mode);
 }
 
 int rename(const char *from, const char *to) {
