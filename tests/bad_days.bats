@@ -78,6 +78,8 @@ no_temporaries() { # FOLDER
     rm -f out/scores.csv # whole, if it was written before the sheet
     [ -z "$(ls -A out)" ]
     fails_with 4 bash -c "'$CUPEL' score '$RUN' '$SAMPLE' >/dev/full"
+    [ "${#lines[@]}" -eq 1 ] # one fault, one sentence
+    says "cannot write to stdout: No space left on device; free space"
     fails_with 4 bash -c "'$CUPEL' eval '$RUN' --data '$RECIPES' >/dev/full"
     fails_with 4 bash -c "'$CUPEL' eval '$RUN' --data '$RECIPES' --json >/dev/full"
     fails_with 4 "$CUPEL" score "$RUN" "$SAMPLE" --out /dev/full
@@ -108,18 +110,38 @@ no_temporaries() { # FOLDER
     says "holds no run"
     fails_with 4 "$CUPEL" score none "$SAMPLE"
     fails_with 4 "$CUPEL" score "$RUN" none
-    says "none"
+    says "cannot read none: No such file or directory; check the path"
+    fails_with 4 "$CUPEL" score "$RUN" "$SAMPLE" --out none/scores.csv
+    says "cannot write none/scores.csv: No such file or directory; check the path"
     fails_with 4 "$CUPEL" eval "$RUN" --data none
-    says "none"
+    says "cannot open the folder none: No such file or directory; check the path"
     [ ! -e out ]
+}
+
+@test "folders without weights: whether they are runs, and which weights there are" {
+    fails_with 4 "$CUPEL" score "$BATS_TEST_TMPDIR" x
+    says "$BATS_TEST_TMPDIR holds no run: give the folder that cupel train printed, or a weights"
+    cp -r "$RUN" q
+    rm q/best.safetensors
+    fails_with 4 "$CUPEL" score q "$SAMPLE"
+    says "q/best.safetensors is not there"
+    says "--weights last"
+    "$CUPEL" score q "$SAMPLE" --weights last >/dev/null
+    rm q/last.safetensors
+    fails_with 4 "$CUPEL" eval q
+    says "q has no weights yet"
+    says "cupel train --resume q"
 }
 
 @test "data that is no longer where the run was trained on it" {
     cp -r "$RUN" q
     sed -i 's#"data": "[^"]*"#"data": "/gone"#' q/env.json
-    fails_with 4 "$CUPEL" train --resume q --epochs 4
-    says "/gone"
-    says "--data"
+    local command
+    for command in "train --resume q --epochs 4" "eval q"; do
+        fails_with 4 "$CUPEL" $command
+        says "/gone, where the run's data was, is not there: give its present folder with --data"
+    done
+    "$CUPEL" eval q --data "$RECIPES" >/dev/null
     "$CUPEL" train --resume q --epochs 4 --data "$RECIPES" --quiet
 }
 
@@ -141,8 +163,13 @@ no_temporaries() { # FOLDER
     fails_with 4 as_nobody "$CUPEL" score secret.safetensors data/sample
     says "secret.safetensors: Permission denied"
     fails_with 4 as_nobody "$CUPEL" score run/best.safetensors closed
-    says "closed: Permission denied"
-    chmod 700 closed
+    says "closed: Permission denied; check the permissions"
+    chmod 0 run
+    fails_with 4 as_nobody "$CUPEL" score run data/sample
+    says "cannot look at run/best.safetensors: Permission denied; check the permissions"
+    fails_with 4 as_nobody "$CUPEL" score closed/x.safetensors data/sample
+    says "cannot look at closed/x.safetensors: Permission denied; check the permissions"
+    chmod 700 closed run
 }
 
 @test "an output folder that cannot be written" {
@@ -181,15 +208,15 @@ no_temporaries() { # FOLDER
     as_nobody "$CUPEL" eval run --data data >table.txt
     as_nobody "$CUPEL" train --resume run --data data --epochs 4 --dry-run --quiet
     chmod -R u+w run data
-    mkdir medium
-    if mount -t tmpfs -o size=20m tmpfs medium 2>/dev/null; then
-        cp -r "$RUN" medium/run
-        mount -o remount,ro medium
-        run "$CUPEL" train --resume medium/run --epochs 4
-        umount medium
-        [ "$status" -eq 4 ]
+    local command before
+    before=$(cat run/* | cksum)
+    for command in "train --resume run --data data --epochs 4" "score run data/sample --out a.csv" \
+        "train $TINY --data data --out new" "data synth shapes"; do
+        CUPEL_READ_ONLY=1 fails_with 4 preloaded "$CUPEL" $command
         says "Read-only file system; check the permissions or choose another folder"
-    fi
+    done
+    [ "$(cat run/* | cksum)" = "$before" ]
+    CUPEL_READ_ONLY=1 preloaded "$CUPEL" score run data/sample | cmp - scores.csv
 }
 
 @test "an output folder inside the data set is refused, links followed" {

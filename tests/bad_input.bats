@@ -142,6 +142,44 @@ recipe_refused() { # LINES TEXT...
     same_run plain "$RUN"
 }
 
+@test "files that are no recipes: what they are instead" {
+    local command
+    cp "$CUPEL_SOURCE_DIR/tests/support/sneaker.png" sheet.png
+    cp "$RUN/best.safetensors" w.safetensors
+    truncate -s 500000 w.safetensors # a recipe may have 1 MiB
+    printf 'a: \0\n' >zero.yaml
+    for command in inspect train; do
+        fails_with 3 "$CUPEL" "$command" sheet.png
+        says "sheet.png is no recipe: it is a PNG image; give a YAML file, such as"
+        fails_with 3 "$CUPEL" "$command" w.safetensors
+        says "w.safetensors is no recipe: it is a safetensors file"
+        fails_with 3 "$CUPEL" "$command" "$SAMPLE/t10k-labels-idx1-ubyte.gz"
+        says "it is a gzip file"
+        fails_with 3 "$CUPEL" "$command" zero.yaml
+        says "zero.yaml is no recipe: it is a file of bytes and not of text"
+    done
+}
+
+@test "files that are no weights and no images: what they are, and what to do" {
+    fails_with 3 "$CUPEL" score "$SAMPLE/t10k-images-idx3-ubyte.gz" x
+    says "is not a safetensors file: it is a gzip file; give weights, such as RUN/best.safetensors"
+    cp "$TINY" text.png
+    fails_with 3 "$CUPEL" score "$RUN" text.png
+    says "text.png is not a PNG file; save it as PNG, or leave it out"
+    printf '\377\330\377\340 and more' >photo.png
+    fails_with 3 "$CUPEL" score "$RUN" photo.png
+    says "photo.png is not a PNG file: it is a JPEG image; save it as PNG, or leave it out"
+    head -c 100 "$CUPEL_SOURCE_DIR/tests/support/sneaker.png" >cut.png
+    fails_with 3 "$CUPEL" score "$RUN" cut.png
+    says "cut.png is a damaged PNG file: it is truncated; copy or save it again"
+    mkdir none other
+    fails_with 3 "$CUPEL" score "$RUN" none
+    says "nor PNG files: give a folder that does, or image files"
+    touch other/a.jpg
+    fails_with 3 "$CUPEL" score "$RUN" other
+    says "nor PNG files, only others such as a.jpg: give"
+}
+
 @test "wrong types and ranges" {
     recipe_refused 'train:\n  epochs: 0\n' 'at least 1'
     recipe_refused 'train:\n  epochs: 3.5\n' 'not a whole number'
@@ -158,6 +196,13 @@ recipe_refused() { # LINES TEXT...
     recipe_refused 'model: {image: 8}\ndata: {pad: 4}\n' 'leave nothing'
     fails_with 2 "$CUPEL" train "$TINY" --data "$RECIPES" --out out --epochs 0
     says 'at least 1'
+    local value
+    for value in 18446744073709551615 99999999999999999999 -99999999999999999999; do
+        fails_with 2 "$CUPEL" train "$TINY" --data "$RECIPES" --out out --seed "$value"
+        says "--seed: seed: $value is out of range; it must be at least 0 and at most"
+        fails_with 2 "$CUPEL" train "$TINY" --data "$RECIPES" --out out --epochs "$value"
+        says "train.epochs: $value is out of range; it must be at least 1 and at most 1000000"
+    done
     fails_with 2 "$CUPEL" train "$TINY" --data "$RECIPES" --out out --lr fast
     says '"fast" is not a number'
     [ ! -e out ]
@@ -170,15 +215,10 @@ recipe_refused() { # LINES TEXT...
     [ ! -e out ]
 }
 
-# Runs the program in the German locale, which it is made to switch on. env: not for this shell.
-in_german() {
-    preloaded env LOCPATH="$PWD/locale" LC_ALL=de_DE.UTF-8 CUPEL_LOCALE=1 "$@"
-}
-
 @test "a German locale, also switched on inside the program, changes no byte" {
-    "$CUPEL_SOURCE_DIR/tests/support/make-german" locale
     # The locale does what it is here for.
-    [ "$(env LOCPATH="$PWD/locale" LC_ALL=de_DE.UTF-8 locale decimal_point)" = , ]
+    in_german true
+    [ "$(env LOCPATH="$BATS_FILE_TMPDIR/german" LC_ALL=de_DE.UTF-8 locale decimal_point)" = , ]
     "$CUPEL" score "$RUN" "$SAMPLE" >want.csv
     "$CUPEL" eval "$RUN" --data "$RECIPES" >want.txt
     "$CUPEL" eval "$RUN" --data "$RECIPES" --json >want.json
@@ -216,20 +256,21 @@ weights_refused() { # PERL TEXT...
 }
 
 @test "recipe and weights that do not fit: both shapes are named" {
-    weights_refused '$h =~ s/latent: 5/latent: 6/' "encoder.mu.weight" "[5, 100]" "[6, 100]"
+    weights_refused '$h =~ s/latent: 5/latent: 6/' "encoder.mu.weight" "[5, 100]" "[6, 100]" \
+        "give the weights of this recipe"
     weights_refused '$h =~ s/image: 28/image: 32/' "[100, 784]" "[100, 1024]"
     weights_refused '$h =~ s/encoder/another/' "no tensor 'encoder.fc.weight'"
     weights_refused '$h =~ s/cupel.recipe/cupel.letter/' "no recipe"
     weights_refused '$h =~ s/cupel-1/cupel-9/' "cupel-9" "use the version that wrote it"
     weights_refused '$h =~ s/latent: 5/latent: x/' "model.latent"
-    weights_refused '$h =~ s/(cupel.threshold":")[^"]*/$1nan/' "threshold"
+    weights_refused '$h =~ s/(cupel.threshold":")[^"]*/$1nan/' "threshold" "copy it again"
 }
 
 @test "damaged and truncated safetensors, header sizes up to 2^64" {
     local size
     for size in 0 1 2 4096 100000000 4294967296 9223372036854775807 9223372036854775808 \
         18446744073709551615; do
-        weights_refused "\$size = '$size'"
+        weights_refused "\$size = '$size'" "again"
     done
     weights_refused '$h = $d = ""' "shorter than 10 bytes"
     weights_refused '$d = substr($d, 0, -1)' "truncated or damaged"

@@ -43,6 +43,18 @@ load support/cli.bash
     fails_with 2 "$CUPEL" score "$TINY" x --epochs 3
 }
 
+@test "a hint is near, or there is none" {
+    fails_with 2 "$CUPEL" score run x --seed 3 # not --sheet
+    case $output in *"did you mean"*) false ;; esac
+    says "see cupel help score"
+    fails_with 2 "$CUPEL" score run x --shet y
+    says "did you mean --sheet?"
+    fails_with 2 "$CUPEL" bunch
+    says "did you mean cupel bench?"
+    fails_with 2 "$CUPEL" hats
+    case $output in *"did you mean"*) false ;; esac
+}
+
 @test "options that do nothing alone, and values that mean nothing" {
     fails_with 2 "$CUPEL" train "$TINY" --replan
     says "--resume"
@@ -162,6 +174,7 @@ load support/cli.bash
 @test "a full stdout: exit code 4" {
     run bash -c "'$CUPEL' help >/dev/full"
     [ "$status" -eq 4 ]
+    [ "$output" = "cupel: cannot write to stdout: No space left on device; free space, or send it elsewhere" ]
     run bash -c "'$CUPEL' inspect '$TINY' >/dev/full"
     [ "$status" -eq 4 ]
 }

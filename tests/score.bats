@@ -112,6 +112,41 @@ alone_as_among_others() {
     [ "${lines[1]#*.png,}" = "${lines[3]#*.png,}" ]
 }
 
+@test "folders in a folder: their names are labels, in the order of names" {
+    cd "$BATS_TEST_TMPDIR"
+    "$CUPEL" data synth syn --png --quiet --images 40
+    "$CUPEL" score "$RUN" syn/test >a
+    [ "$(wc -l <a)" -eq 11 ]
+    tail -n +2 a | cut -d, -f1 | LC_ALL=C sort -c
+    tail -n +2 a | while IFS=, read -r path label rest; do
+        [ "$path" = "syn/test/$label/${path##*/}" ] || { echo "$path $label"; exit 1; }
+    done
+    cut -d, -f2 a | grep -qx good
+    "$CUPEL" score "$RUN" syn/test/ | cmp - a
+    # the same images without the folders: no labels, the same numbers
+    "$CUPEL" score "$RUN" syn/test/good | cut -d, -f3- >good
+    grep ,good, a | cut -d, -f3- | cmp - <(tail -n +2 good)
+    [ -z "$("$CUPEL" score "$RUN" syn/test/good | cut -d, -f2 | tail -n +2 | tr -d '\n')" ]
+    # masks are no images
+    mkdir all
+    mv syn/test syn/ground_truth all
+    "$CUPEL" score "$RUN" all | cut -d, -f2- | cmp - <(cut -d, -f2- a)
+    ln -s .. all/test/back
+    fails_with 3 "$CUPEL" score "$RUN" all
+    says "all/test/back leads back to all"
+}
+
+@test "images of other kinds beside PNG files are left out, with a word" {
+    cd "$BATS_TEST_TMPDIR"
+    mkdir -p photos/deep
+    cp "$CUPEL_SOURCE_DIR/tests/support/sneaker.png" photos/b.png
+    touch photos/a.jpg photos/deep/c.JPEG photos/notes.txt
+    run --separate-stderr "$CUPEL" score "$RUN" photos --quiet
+    [ "$status" -eq 0 ]
+    [ "${#lines[@]}" -eq 2 ]
+    [[ "$stderr" == "cupel: photos: 2 image files are left out, such as a.jpg: only the PNG"* ]]
+}
+
 @test "a PNG is known by its ending, whatever its case and folder" {
     cd "$BATS_TEST_TMPDIR"
     cp "$CUPEL_SOURCE_DIR/tests/support/sneaker.png" X.PNG
@@ -183,7 +218,7 @@ alone_as_among_others() {
 
 @test "a German locale changes no byte" {
     "$CUPEL" score "$RUN" "$SAMPLE" >"$BATS_TEST_TMPDIR/a"
-    LC_ALL=de_DE.UTF-8 "$CUPEL" score "$RUN" "$SAMPLE" >"$BATS_TEST_TMPDIR/b"
+    in_german "$CUPEL" score "$RUN" "$SAMPLE" >"$BATS_TEST_TMPDIR/b"
     cmp "$BATS_TEST_TMPDIR/a" "$BATS_TEST_TMPDIR/b"
 }
 

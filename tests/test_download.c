@@ -6,6 +6,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include "base/file_kind.h"
 #include "data/download_internal.h"
 #include "support/http.h"
 

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/file_kind.h"
 #include "base/memory.h"
 #include "cupel/file.h"
 
@@ -540,12 +541,36 @@ static void test_public_write(void **state) {
     CHECK(unlink(at("public-link")) == 0 && unlink(at("linked")) == 0);
 }
 
+static void test_kinds(void **state) {
+    (void)state;
+    static const struct {
+        const char *bytes;
+        size_t size;
+        const char *kind;
+    } rows[] = {
+        {"\x89PNG\r\n", 6, "a PNG image"},
+        {"\xff\xd8\xff\xe0", 4, "a JPEG image"},
+        {"\x1f\x8b\x08", 3, "a gzip file"},
+        {"\0\0\x08\3\0\0", 6, "an IDX file"},
+        {"\x1f\x8b\0\0\0\0\0\0{\"a", 11, "a safetensors file"},
+        {" <!DOCTYPE html>", 16, "a web page"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        CHECK_STRING(file_kind(rows[i].bytes, rows[i].size), rows[i].kind);
+    CHECK(file_kind("train:\n  epochs: 3\n", 19) == NULL);
+    CHECK(file_kind("\x89PNG", 3) == NULL);
+    CHECK(file_kind("", 0) == NULL);
+    CHECK_STRING(cupel_file_advice(ENOENT), "; check the path");
+    CHECK_STRING(cupel_file_advice(0), "");
+}
+
 int main(int argc, char **argv) {
     if (mkdtemp(root) == NULL) {
         perror(root);
         return 1;
     }
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_kinds),
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_read_failures),

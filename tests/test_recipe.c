@@ -151,7 +151,7 @@ static void test_refusals(void **state) {
         {"train.epochs: five", "\"five\" is not a whole number"},
         {"train.epochs: +5", "without the sign"},
         {"train.epochs: 1:30", "not a whole number"},
-        {"train.epochs: 99999999999999999999", "not a whole number"},
+        {"train.epochs: 99999999999999999999", "out of range; it must be at least 1"},
         {"train.epochs:", "has no value"},
         {"train.epochs: ~", "has no value"},
         {"train.epochs: null", "has no value"},

@@ -78,6 +78,7 @@ conv() { # FOLDER [option...]: two full batches and a smaller one of the convolu
         >"$BATS_TEST_TMPDIR/plan.json"
     fails_with 5 tiny "$BATS_TEST_TMPDIR/q" --plan-file "$BATS_TEST_TMPDIR/plan.json"
     says "abacus 1"
+    says "Use the same, or plan anew (without --plan-file)"
     fails_with 4 tiny "$BATS_TEST_TMPDIR/q" --plan-file "$BATS_TEST_TMPDIR/none.json"
     fails_with 3 tiny "$BATS_TEST_TMPDIR/q" --plan-file "$RUN/config.yaml"
     [ ! -e "$BATS_TEST_TMPDIR/q" ]
@@ -102,7 +103,8 @@ conv() { # FOLDER [option...]: two full batches and a smaller one of the convolu
 }
 
 @test "a German locale changes nothing" {
-    LC_ALL=de_DE.UTF-8 tiny "$BATS_TEST_TMPDIR/de" --set train.checkpoint_steps=1
+    in_german "$CUPEL" train "$TINY" --data "$RECIPES" --out "$BATS_TEST_TMPDIR/de" --quiet \
+        --set train.checkpoint_steps=1
     same_run "$RUN" "$BATS_TEST_TMPDIR/de"
     ! grep -q '[0-9],[0-9]' "$BATS_TEST_TMPDIR/de/metrics.jsonl"
 }
@@ -178,6 +180,27 @@ signal_test() { # NAME CODE
 @test "SIGTERM saves, says how to resume, and exits with 143" { signal_test TERM 143; }
 @test "SIGHUP saves, says how to resume, and exits with 129" { signal_test HUP 129; }
 
+@test "SIGINT ends a training that waits for a file nobody writes" {
+    local run=$BATS_TEST_TMPDIR/run code what
+    mkfifo "$BATS_TEST_TMPDIR/pipe"
+    for what in "$BATS_TEST_TMPDIR/pipe" "$TINY --plan-file $BATS_TEST_TMPDIR/pipe"; do
+        code=0
+        env --default-signal=INT "$CUPEL" train $what --data "$RECIPES" --out "$run" 2>/dev/null \
+            3>&- &
+        local child=$!
+        sleep 0.5
+        kill -INT "$child"
+        for _ in $(seq 500); do
+            kill -0 "$child" 2>/dev/null || break
+            sleep 0.01
+        done
+        kill -9 "$child" 2>/dev/null && { echo "it went on"; return 1; }
+        wait "$child" || code=$?
+        [ "$code" -eq 130 ]
+        [ ! -e "$run" ]
+    done
+}
+
 @test "signals that were switched off stay off, as under nohup" {
     local run=$BATS_TEST_TMPDIR/nohup code=0
     env --ignore-signal=HUP --ignore-signal=INT "$CUPEL" train "$TINY" --data "$RECIPES" \
@@ -200,6 +223,16 @@ signal_test() { # NAME CODE
     "$CUPEL" train --resume "$BATS_TEST_TMPDIR/more" --epochs 4 --quiet
     tiny "$BATS_TEST_TMPDIR/four" --set train.checkpoint_steps=1 --epochs 4
     same_run "$BATS_TEST_TMPDIR/more" "$BATS_TEST_TMPDIR/four"
+}
+
+@test "resuming a finished run says so" {
+    local run=$BATS_TEST_TMPDIR/done
+    cp -r "$RUN" "$run"
+    run "$CUPEL" train --resume "$run"
+    [ "$status" -eq 0 ]
+    says "already finished: epoch 3 of 3 is done; train on with --epochs N"
+    case $output in *"resuming at"*) false ;; esac
+    grep -q "resumed; all 3 epochs were done" "$run/log.txt"
 }
 
 @test "state.safetensors with config.yaml is enough to resume" {
@@ -354,9 +387,15 @@ look_at() {
 }
 
 @test "--dry-run checks everything and writes nothing" {
-    cd "$BATS_TEST_TMPDIR"
-    run "$CUPEL" train "$TINY" --data "$RECIPES" --dry-run
+    mkdir "$BATS_TEST_TMPDIR/empty"
+    cd "$BATS_TEST_TMPDIR/empty"
+    run --separate-stderr "$CUPEL" train "$TINY" --data "$RECIPES" --dry-run
     [ "$status" -eq 0 ]
+    [ -z "$output" ] # stdout names the run's folder, and there is none
+    [[ "$stderr" == *"nothing was trained or written (--dry-run)"* ]]
+    run "$CUPEL" train "$TINY" --data "$RECIPES" --dry-run --quiet
+    [ "$status" -eq 0 ]
+    [ -z "$output" ]
     [ -z "$(ls -A)" ]
 }
 
@@ -466,18 +505,6 @@ look_at() {
         --set train.momentum=0.99
     says "node '"
     [ -z "$(find "$run" -name '.*.tmp-*')" ]
-}
-
-@test "a disk that is full: exit code 4, and the old files stay whole" {
-    [ "$(id -u)" -eq 0 ] || return 0
-    local disk=$BATS_TEST_TMPDIR/disk
-    mkdir "$disk"
-    mount -t tmpfs -o size=3m tmpfs "$disk" 2>/dev/null || return 0
-    fails_with 4 tiny "$disk/run" || { umount "$disk"; return 1; }
-    local left
-    left=$(find "$disk" -name '.*.tmp-*')
-    umount "$disk"
-    [ -z "$left" ]
 }
 
 @test "a folder that cannot be written: exit code 4" {

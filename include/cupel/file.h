@@ -18,6 +18,10 @@ CUPEL_API CUPEL_CHECKED cupel_status cupel_file_write(const char *path, const vo
                                                       size_t size,
                                                       char sentence[CUPEL_FILE_SENTENCE_SIZE]);
 
+/* What to do about a failure of a file, from its errno: "; check the path", to be put behind the
+ * reason; "" where nobody knows. */
+CUPEL_API const char *cupel_file_advice(int number);
+
 #ifdef __cplusplus
 }
 #endif

@@ -45,7 +45,7 @@ static bool injected_failure(void) {
     return mode == FAIL_FOR_GOOD ? left <= 0 : left == 0;
 }
 
-static const char *advice(int number) {
+const char *file_advice(int number) {
     switch (number) {
     case ENOSPC:
     case EDQUOT: return "; free space or choose another folder";
@@ -67,7 +67,7 @@ static const char *advice(int number) {
 cupel_status file_fail(struct cupel_error *error, const char *verb, const char *path, int number) {
     char buffer[128];
     return cupel_fail(error, CUPEL_STATUS_IO, "cannot %s %s: %s%s", verb, path,
-                      strerror_r(number, buffer, sizeof buffer), advice(number));
+                      strerror_r(number, buffer, sizeof buffer), file_advice(number));
 }
 
 static int open_file(const char *path, int flags, mode_t mode) {

@@ -9,6 +9,9 @@
 
 #include "base/error.h"
 
+/* What to do about a failure of a file, from its errno: "; check the path", or "" where nobody
+ * knows. */
+const char *file_advice(int number);
 /* Reads the file into fresh memory (cupel_free); one 0 byte follows the contents. limit 0: 1 GiB.
  * IO when it cannot be read, BAD_DATA when it is larger than limit. */
 cupel_status file_read(const char *path, uint64_t limit, uint8_t **out, size_t *out_size,

@@ -7,6 +7,10 @@
 #include "base/file.h"
 #include "cupel/file.h"
 
+const char *cupel_file_advice(int number) {
+    return file_advice(number);
+}
+
 cupel_status cupel_file_write(const char *path, const void *bytes, size_t size,
                               char sentence[CUPEL_FILE_SENTENCE_SIZE]) {
     struct cupel_error error = {0};

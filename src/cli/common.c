@@ -3,6 +3,7 @@
  * Test: tests/command_line.bats
  */
 #define _POSIX_C_SOURCE 200809L
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -58,6 +59,30 @@ static bool exists(const char *path) {
     return path != NULL && stat(path, &info) == 0;
 }
 
+static bool holds(const char *folder, const char *name) {
+    char *const path = join(folder, name);
+    const bool found = exists(path);
+    free(path);
+    return found;
+}
+
+/* Why there are no weights of that name, and where there are some. */
+static int complain_no_weights(const char *run, const char *weights, bool last) {
+    if (errno != ENOENT && errno != ENOTDIR)
+        return complain_errno("look at", weights);
+    if (holds(run, last ? "best.safetensors" : "last.safetensors"))
+        complain("%s is not there, and the run's %s weights are: take them with --weights %s",
+                 weights, last ? "best" : "last", last ? "best" : "last");
+    else if (holds(run, "config.yaml") || holds(run, "state.safetensors"))
+        complain("%s has no weights yet (%s): they are written at the end of the first epoch; go "
+                 "on with cupel train --resume %s",
+                 run, weights, run);
+    else
+        complain("%s holds no run: give the folder that cupel train printed, or a weights file",
+                 run);
+    return EXIT_IO;
+}
+
 static int find_in_run(struct weights_paths *out, const char *run,
                        const struct arguments *arguments) {
     const char *const which = arguments->values[OPTION_WEIGHTS];
@@ -70,13 +95,8 @@ static int find_in_run(struct weights_paths *out, const char *run,
     out->plan = join(run, "plan.json");
     if (out->weights == NULL || out->plan == NULL)
         return fail_with(CUPEL_STATUS_OUT_OF_MEMORY, NULL);
-    if (!exists(out->weights)) {
-        complain(
-            "%s has no weights yet (%s): they are written at the end of the first epoch; go on "
-            "with cupel train --resume %s",
-            run, out->weights, run);
-        return EXIT_IO;
-    }
+    if (!exists(out->weights))
+        return complain_no_weights(run, out->weights, last);
     if (!exists(out->plan)) {
         free(out->plan);
         out->plan = NULL;
@@ -89,6 +109,8 @@ int find_weights(struct weights_paths *out, const char *path, const struct argum
     struct stat info;
     int code = EXIT_FINE;
     if (stat(path, &info) != 0) {
+        if (errno != ENOENT)
+            return complain_errno("look at", path);
         complain("%s is not there: give the folder of a run, or a weights file", path);
         return EXIT_IO;
     }

@@ -4,12 +4,15 @@
 #define _POSIX_C_SOURCE 200809L
 #include "console.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include <cupel/file.h>
 
 static bool quiet;
 static bool bar_shown;
@@ -67,6 +70,27 @@ void console_bar(double share, const char *text) {
     fprintf(stderr, has_colour() ? "\r\033[K\033[32m[%s]\033[0m %s" : "\r\033[K[%s] %s", bar, text);
     fflush(stderr);
     bar_shown = true;
+}
+
+int complain_errno(const char *verb, const char *path) {
+    const int number = errno;
+    complain("cannot %s %s: %s%s", verb, path, strerror(number), cupel_file_advice(number));
+    return EXIT_IO;
+}
+
+int console_flush(void) {
+    static bool told;
+    static int number; /* of the first failure that is seen */
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return EXIT_FINE;
+    number = number == 0 ? errno : number;
+    if (!told)
+        complain("cannot write to stdout: %s%s",
+                 number == 0 ? "an earlier write failed" : strerror(number),
+                 number == ENOSPC ? "; free space, or send it elsewhere" : "; send it elsewhere");
+    told = true;
+    return EXIT_IO;
 }
 
 int fail_with(cupel_status status, const char *sentence) {

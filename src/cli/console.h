@@ -31,6 +31,11 @@ bool console_is_terminal(void);
 void console_bar(double share, const char *text);
 void console_clear_bar(void);
 
+/* "cannot read PATH: why; what to do", from errno. Returns EXIT_IO. */
+int complain_errno(const char *verb, const char *path);
+/* Writes out what stdout holds. EXIT_IO, with one sentence however often it is asked for, when that
+ * or an earlier write failed. */
+int console_flush(void);
 /* The exit code of a status; the sentence is printed with it. */
 int fail_with(cupel_status status, const char *sentence);
 /* The context's log: warnings are told, the rest only with CUPEL_TRACE. */

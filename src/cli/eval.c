@@ -3,6 +3,8 @@
  * with plain baselines fitted on the same training images; or over draws of a representative set.
  * Test: tests/eval.bats
  */
+#include <dirent.h>
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -173,6 +175,20 @@ static int score_all(struct evaluation *evaluation) {
 
 /* --- the command --- */
 
+/* Whether the folder of data can be opened at all; `recorded`: it is the run that names it. */
+static int check_data(const char *folder, bool recorded) {
+    DIR *const listing = opendir(folder);
+    if (listing != NULL) {
+        closedir(listing);
+        return EXIT_FINE;
+    }
+    if (errno != ENOENT || !recorded)
+        return complain_errno("open the folder", folder);
+    complain("%s, where the run's data was, is not there: give its present folder with --data",
+             folder);
+    return EXIT_IO;
+}
+
 /* Finds the data: --data, or where the run was trained. */
 static int open_protocol(struct evaluation *evaluation, const struct arguments *arguments) {
     const char *const run = arguments->operands[0];
@@ -182,9 +198,12 @@ static int open_protocol(struct evaluation *evaluation, const struct arguments *
     if (folder == NULL && stat(run, &info) == 0 && S_ISDIR(info.st_mode) &&
         cupel_job_data(run, recorded, sizeof recorded))
         folder = recorded;
+    int code = folder == NULL ? EXIT_FINE : check_data(folder, folder == recorded);
+    if (code != EXIT_FINE)
+        return code;
     const cupel_status status =
         cupel_protocol_create(&evaluation->protocol, recipe_of(evaluation), folder, NULL);
-    const int code = fail_with(
+    code = fail_with(
         status, evaluation->protocol == NULL ? NULL : cupel_protocol_error(evaluation->protocol));
     if (code != EXIT_FINE)
         return code;

@@ -29,60 +29,163 @@ static int no_memory(void) {
     return fail_with(CUPEL_STATUS_OUT_OF_MEMORY, NULL);
 }
 
-static int complain_errno(const char *verb, const char *path) {
-    complain("cannot %s %s: %s", verb, path, strerror(errno));
-    return EXIT_IO;
-}
-
 static int64_t form_bytes(const struct image_form *form) {
     return form->channels * form->height * form->width;
 }
 
 /* --- the names --- */
 
+/* In fresh memory. */
 static char *join(const char *folder, const char *name) {
-    const size_t size = strlen(folder) + strlen(name) + 2;
+    const size_t length = strlen(folder), size = length + strlen(name) + 2;
+    const bool bare = length == 0 || folder[length - 1] == '/';
     char *const path = malloc(size);
     if (path != NULL)
-        snprintf(path, size, "%s%s%s", folder, folder[0] == '\0' ? "" : "/", name);
+        snprintf(path, size, "%s%s%s", folder, bare ? "" : "/", name);
     return path;
 }
 
-static bool add_png(struct image_source *source, const char *folder, const char *name) {
-    char **const more = realloc(source->pngs, (source->n_pngs + 1) * sizeof *more);
-    if (more != NULL)
-        source->pngs = more;
-    char *const path = more == NULL ? NULL : join(folder, name);
-    if (path != NULL)
-        source->pngs[source->n_pngs++] = path;
-    return path != NULL;
+/* Takes the path over, also when memory is refused. */
+static int add_png(struct image_source *source, char *path, size_t label, size_t label_length) {
+    struct image_name *const more =
+        path == NULL ? NULL : realloc(source->pngs, (source->n_pngs + 1) * sizeof *more);
+    if (more == NULL) {
+        free(path);
+        return no_memory();
+    }
+    source->pngs = more;
+    more[source->n_pngs++] =
+        (struct image_name){.path = path, .label = label, .label_length = label_length};
+    return EXIT_FINE;
 }
+
+/* --- folders --- */
+
+/* A folder on the way down; `above` tells when links lead back. */
+struct level {
+    const struct level *above;
+    const char *path;
+    dev_t device;
+    ino_t inode;
+};
+
+/* One look through a folder that was named. */
+struct walk {
+    struct image_source *source;
+    size_t left_out; /* files that hold images of another kind */
+    char first[256]; /* of them */
+};
 
 static int by_name(const void *a, const void *b) {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* Adds the names of the folder's PNG files, sorted. */
-static int list_folder(struct image_source *source, const char *path) {
-    const size_t before = source->n_pngs;
+static bool is_other_image(const char *name) {
+    static const char *const endings[] = {".jpg",  ".jpeg", ".gif", ".bmp",   ".tif",   ".tiff",
+                                          ".webp", ".jp2",  ".pgm", ".ppm",   "-ubyte", "-ubyte.gz",
+                                          ".heic", ".avif", ".idx", ".idx.gz"};
+    const size_t length = strlen(name);
+    for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
+        const size_t tail = strlen(endings[i]);
+        if (length > tail && strcasecmp(name + length - tail, endings[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void release_list(char **list, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        free(list[i]);
+    free(list);
+}
+
+/* The names in a folder that do not begin with a dot, in order; NULL, and *code, on failure. */
+static char **list_names(const char *path, size_t *count, int *code) {
     DIR *const listing = opendir(path);
     const struct dirent *entry;
-    int code = EXIT_FINE;
-    if (listing == NULL)
-        return complain_errno("open the folder", path);
-    while (code == EXIT_FINE && (entry = readdir(listing)) != NULL)
-        if (entry->d_name[0] != '.' && is_png_name(entry->d_name) &&
-            !add_png(source, path, entry->d_name))
-            code = no_memory();
-    closedir(listing);
-    const size_t found = source->n_pngs - before;
-    if (code == EXIT_FINE && found == 0) {
-        complain("%s holds neither a data set (t10k-images-idx3-ubyte) nor PNG files", path);
-        code = EXIT_DATA;
+    char **list = NULL;
+    *count = 0;
+    *code = listing == NULL ? complain_errno("open the folder", path) : EXIT_FINE;
+    while (*code == EXIT_FINE && (entry = readdir(listing)) != NULL) {
+        if (entry->d_name[0] == '.')
+            continue;
+        char **const more = realloc(list, (*count + 1) * sizeof *more);
+        list = more == NULL ? list : more;
+        char *const name = more == NULL ? NULL : join("", entry->d_name);
+        if (name == NULL)
+            *code = no_memory();
+        else
+            list[(*count)++] = name;
     }
-    if (found > 1)
-        qsort(source->pngs + before, found, sizeof *source->pngs, by_name);
+    if (listing != NULL)
+        closedir(listing);
+    if (*count > 1)
+        qsort(list, *count, sizeof *list, by_name);
+    return list;
+}
+
+static int walk_folder(struct walk *walk, const char *path, const struct level *above);
+
+static int walk_entry(struct walk *walk, const struct level *level, const char *name) {
+    struct stat info;
+    int code = EXIT_FINE;
+    char *const path = join(level->path, name);
+    if (path == NULL)
+        return no_memory();
+    if (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) {
+        if (strcmp(name, "ground_truth") != 0) /* masks, where folders of inspection images are */
+            code = walk_folder(walk, path, level);
+    } else if (is_png_name(name)) {
+        const size_t end = strlen(path) - strlen(name) - 1, folder = end;
+        size_t label = folder;
+        while (label > 0 && path[label - 1] != '/')
+            label--;
+        return add_png(walk->source, path, label, level->above == NULL ? 0 : folder - label);
+    } else if (is_other_image(name) && walk->left_out++ == 0) {
+        snprintf(walk->first, sizeof walk->first, "%s", name);
+    }
+    free(path);
     return code;
+}
+
+/* Adds the PNG files in a folder and in the folders in it, each folder in the order of names. */
+static int walk_folder(struct walk *walk, const char *path, const struct level *above) {
+    struct stat info;
+    size_t count;
+    int code;
+    if (stat(path, &info) != 0)
+        return complain_errno("open the folder", path);
+    const struct level level = {above, path, info.st_dev, info.st_ino};
+    for (const struct level *l = above; l != NULL; l = l->above)
+        if (l->device == info.st_dev && l->inode == info.st_ino) {
+            complain("%s leads back to %s, which it lies in: remove the link", path, l->path);
+            return EXIT_DATA;
+        }
+    char **const names = list_names(path, &count, &code);
+    for (size_t i = 0; i < count && code == EXIT_FINE; i++)
+        code = walk_entry(walk, &level, names[i]);
+    release_list(names, count);
+    return code;
+}
+
+static int list_folder(struct image_source *source, const char *path) {
+    const size_t before = source->n_pngs;
+    struct walk walk = {.source = source};
+    const int code = walk_folder(&walk, path, NULL);
+    if (code != EXIT_FINE)
+        return code;
+    if (source->n_pngs == before) {
+        complain("%s holds neither a data set (t10k-images-idx3-ubyte) nor PNG files%s%s: give a "
+                 "folder that does, or image files",
+                 path, walk.left_out == 0 ? "" : ", only others such as ", walk.first);
+        return EXIT_DATA;
+    }
+    if (walk.left_out > 0)
+        complain("%s: %zu %s left out, such as %s: only the PNG files of a folder are read; save "
+                 "it as PNG",
+                 path, walk.left_out, walk.left_out == 1 ? "image file is" : "image files are",
+                 walk.first);
+    return EXIT_FINE;
 }
 
 /* The next path of the list; NULL at its end. */
@@ -131,7 +234,7 @@ static int take_path(struct image_source *source, bool *end) {
     if (folder && !cupel_dataset_holds(path, "test"))
         return list_folder(source, path);
     if (!folder && is_png_name(path))
-        return add_png(source, "", path) ? EXIT_FINE : no_memory();
+        return add_png(source, join("", path), 0, 0);
     source->other = join("", path);
     return source->other != NULL ? EXIT_FINE : no_memory();
 }
@@ -181,7 +284,7 @@ static int read_pngs(struct images *images, const struct image_form *form) {
     uint8_t *const pixels = calloc((size_t)count, (size_t)bytes);
     int code = pixels != NULL ? EXIT_FINE : no_memory();
     for (int64_t i = 0; i < count && code == EXIT_FINE; i++)
-        code = read_png(form, images->names[i], pixels + i * bytes);
+        code = read_png(form, images->names[i].path, pixels + i * bytes);
     if (code == EXIT_FINE) {
         const cupel_status status = cupel_dataset_create(&images->set, count, form->channels,
                                                          form->height, form->width, pixels, NULL);
@@ -204,7 +307,7 @@ static int open_pngs(struct image_source *source, struct images *out) {
         return no_memory();
     for (; out->n_names < count; out->n_names++) {
         out->names[out->n_names] = source->pngs[source->taken];
-        source->pngs[source->taken++] = NULL;
+        source->pngs[source->taken++] = (struct image_name){0};
     }
     if (source->taken == source->n_pngs)
         source->taken = source->n_pngs = 0;
@@ -260,7 +363,7 @@ void image_source_close(struct image_source *source) {
     if (source->list != NULL && source->list != stdin)
         fclose(source->list);
     for (size_t i = source->taken; i < source->n_pngs; i++)
-        free(source->pngs[i]);
+        free(source->pngs[i].path);
     free(source->pngs);
     free(source->item);
     free(source->other);
@@ -270,7 +373,7 @@ void image_source_close(struct image_source *source) {
 void images_close(struct images *images) {
     cupel_dataset_destroy(images->set);
     for (size_t i = 0; i < images->n_names; i++)
-        free(images->names[i]);
+        free(images->names[i].path);
     free(images->names);
     *images = (struct images){0};
 }
@@ -278,10 +381,21 @@ void images_close(struct images *images) {
 char *images_name(const struct images *images, int64_t index, char *buffer, size_t size) {
     int64_t position = 0;
     if (images->names != NULL) {
-        snprintf(buffer, size, "%s", images->names[index]);
+        snprintf(buffer, size, "%s", images->names[index].path);
     } else {
         const char *const source = cupel_dataset_source(images->set, index, &position);
         snprintf(buffer, size, "%s#%lld", source, (long long)position);
     }
+    return buffer;
+}
+
+char *images_label(const struct images *images, int64_t index, char *buffer, size_t size) {
+    const int64_t label = cupel_dataset_label(images->set, index);
+    buffer[0] = '\0';
+    if (images->names != NULL)
+        snprintf(buffer, size, "%.*s", (int)images->names[index].label_length,
+                 images->names[index].path + images->names[index].label);
+    else if (label != CUPEL_NO_LABEL)
+        snprintf(buffer, size, "%lld", (long long)label);
     return buffer;
 }

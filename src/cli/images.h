@@ -1,7 +1,7 @@
 /*
- * Images that a command line or a list names: IDX files, PNG files, folders of PNG files, and
- * folders that hold a data set. They come in parts, so that a list of any length takes little
- * memory. Test: tests/score.bats
+ * Images that a command line or a list names: IDX files, PNG files, folders of PNG files (with the
+ * folders in them, whose names are labels), and folders that hold a data set. They come in parts,
+ * so that a list of any length takes little memory. Test: tests/score.bats
  */
 #ifndef CUPEL_CLI_IMAGES_H
 #define CUPEL_CLI_IMAGES_H
@@ -16,10 +16,17 @@ struct image_form {
     const char *weights;
 };
 
+/* A PNG file. Its label is the name of the folder it lies in, if that lies in the one that was
+ * given: a piece of the path. */
+struct image_name {
+    char *path;
+    size_t label, label_length; /* length 0: none */
+};
+
 /* Some of the images, in their order. */
 struct images {
     cupel_dataset *set;
-    char **names; /* of each image; NULL: they lie in one file, image after image */
+    struct image_name *names; /* of each image; NULL: they lie in one file, image after image */
     size_t n_names;
 };
 
@@ -31,7 +38,7 @@ struct image_source {
     FILE *list;
     char *item; /* of the list */
     size_t item_size, items;
-    char **pngs; /* found and not yet read: [taken, n_pngs) */
+    struct image_name *pngs; /* found and not yet read: [taken, n_pngs) */
     size_t taken, n_pngs;
     char *other; /* an IDX file or a data set that comes after them */
 };
@@ -45,6 +52,8 @@ int image_source_next(struct image_source *source, struct images *out);
 void image_source_close(struct image_source *source);
 
 void images_close(struct images *images);
+/* The text of an image's label, "" without one; returns buffer. */
+char *images_label(const struct images *images, int64_t index, char *buffer, size_t size);
 /* "photo.png", or "t10k-images-idx3-ubyte.gz#17"; returns buffer. */
 char *images_name(const struct images *images, int64_t index, char *buffer, size_t size);
 

@@ -71,10 +71,8 @@ static int help(const struct arguments *arguments) {
 
 /* A full disk or a closed pipe behind stdout is found out here at the latest. */
 static int flushed(int code) {
-    if (fflush(stdout) == 0 && !ferror(stdout))
-        return code;
-    complain("cannot write to stdout");
-    return code == EXIT_FINE ? EXIT_IO : code;
+    const int flush = console_flush();
+    return code == EXIT_FINE ? flush : code;
 }
 
 int main(int argc, char **argv) {

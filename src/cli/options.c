@@ -201,8 +201,13 @@ static bool has_word(const char *words, const char *word) {
     return false;
 }
 
+/* As far as a slip of the keyboard: one letter of a short word, two of a longer one. */
+static int farthest_slip(const char *name) {
+    return strlen(name) < 5 ? 1 : 2;
+}
+
 enum command command_find(const char *name, const char **hint) {
-    int least = 3; /* farther than two letters is another word */
+    int least = farthest_slip(name) + 1;
     *hint = NULL;
     for (int i = 0; i < COMMAND_COUNT; i++)
         if (strcmp(commands[i].name, name) == 0)
@@ -225,7 +230,7 @@ enum command command_find(const char *name, const char **hint) {
 
 static bool complain_unknown(enum command command, const char *name) {
     const char *near = NULL;
-    int least = 3;
+    int least = farthest_slip(name) + 1;
     for (int i = 0; i < OPTION_COUNT; i++) {
         const int far = distance(name, rows[i].name);
         if ((rows[i].commands >> command & 1) && far < least) {

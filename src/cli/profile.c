@@ -234,15 +234,11 @@ static void write_events(FILE *stream, const struct profile *profile) {
 
 int profile_trace(const struct profile *profile, const char *path) {
     FILE *const stream = fopen(path, "w");
-    if (stream == NULL) {
-        complain("cannot write the trace %s: see whether its folder is there and open to you",
-                 path);
-        return EXIT_IO;
-    }
+    if (stream == NULL)
+        return complain_errno("write the trace", path);
     write_events(stream, profile);
     const bool fine = !ferror(stream);
     if (fclose(stream) == 0 && fine)
         return EXIT_FINE;
-    complain("cannot write the trace %s: the disk may be full", path);
-    return EXIT_IO;
+    return complain_errno("write the trace", path);
 }

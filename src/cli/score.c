@@ -3,7 +3,6 @@
  * Test: tests/score.bats
  */
 #define _POSIX_C_SOURCE 200809L
-#include <errno.h>
 #include <math.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -50,8 +49,7 @@ static int check_folder(const char *path) {
     snprintf(folder, sizeof folder, "%.*s", (int)length, path);
     if (access(length == 0 ? "." : folder, W_OK | X_OK) == 0)
         return EXIT_FINE;
-    complain("cannot write %s: %s", path, strerror(errno));
-    return EXIT_IO;
+    return complain_errno("write", path);
 }
 
 static int table_open(struct table *table, const char *path) {
@@ -116,13 +114,12 @@ static void print_number(FILE *stream, double value) {
 }
 
 /* Numbers that are not finite are empty cells: such a score is above and below nothing. */
-static void print_row(FILE *stream, const cupel_scorer_info *info, const char *name, int64_t label,
-                      const cupel_score *score) {
+static void print_row(FILE *stream, const cupel_scorer_info *info, const char *name,
+                      const char *label, const cupel_score *score) {
     const bool judged = info->has_threshold && isfinite(score->score);
     print_field(stream, name);
     fputc(',', stream);
-    if (label != CUPEL_NO_LABEL)
-        fprintf(stream, "%lld", (long long)label);
+    print_field(stream, label);
     fputc(',', stream);
     print_number(stream, score->score);
     fputc(',', stream);
@@ -154,15 +151,22 @@ static void take_scores(struct scoring *scoring, const struct images *images,
     if (scoring->gate.images == 0)
         fputs("path,label,score,threshold,pred,reconstruction,kl\n", scoring->table.stream);
     for (int64_t i = 0; i < count; i++) {
-        char name[4160];
+        char name[4160], label[256];
         const bool finite = isfinite(scores[i].score);
         print_row(scoring->table.stream, &scoring->info, images_name(images, i, name, sizeof name),
-                  cupel_dataset_label(images->set, i), &scores[i]);
+                  images_label(images, i, label, sizeof label), &scores[i]);
         scoring->gate.anomalies += !finite || scores[i].score > scoring->info.threshold;
         if (!finite && scoring->without++ < NAMED)
             complain("%s has no finite score: the network's arithmetic overflows", name);
     }
     scoring->gate.images += count;
+}
+
+/* A full disk or a reader that has gone is no reason to go on. */
+static int flush_table(const struct table *table) {
+    if (table->stream == stdout)
+        return console_flush();
+    return fflush(table->stream) == 0 ? EXIT_FINE : fail_with(CUPEL_STATUS_OUT_OF_MEMORY, NULL);
 }
 
 static int score_part(struct scoring *scoring, const struct images *images) {
@@ -196,11 +200,8 @@ static int score_images(struct scoring *scoring, const struct arguments *argumen
         if (code == EXIT_FINE && !end)
             code = score_part(scoring, &images);
         images_close(&images);
-        /* a full disk or a reader that has gone is no reason to go on */
-        if (code == EXIT_FINE && fflush(scoring->table.stream) != 0) {
-            complain("cannot write the table: %s", strerror(errno));
-            code = EXIT_IO;
-        }
+        if (code == EXIT_FINE)
+            code = flush_table(&scoring->table);
     }
     image_source_close(&source);
     if (scoring->without > 3)

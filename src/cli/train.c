@@ -14,10 +14,13 @@
 
 static const double COLLAPSED = 0.005; /* nats: a KL divergence that is shown as 0.00 */
 
-static volatile sig_atomic_t stop_signal;
+static volatile sig_atomic_t stop_signal, prepared;
 
+/* Before the first step there is nothing to save, and a file may be a pipe that nobody fills. */
 static void on_signal(int number) {
     stop_signal = number;
+    if (!prepared)
+        (void)raise(number); /* the default again: ends the program when this returns */
 }
 
 static void catch_signals(void) {
@@ -165,7 +168,10 @@ static void introduce(const cupel_job *job) {
         format_count(parameters, (double)info.parameters),
         format_count(images, (double)info.images), (long long)info.held_out, (long long)info.epochs,
         (long long)info.batches, info.threads);
-    if (info.step > 0)
+    if (info.epoch >= info.epochs)
+        tell("already finished: epoch %lld of %lld is done; train on with --epochs N",
+             (long long)info.epoch, (long long)info.epochs);
+    else if (info.step > 0)
         tell("resuming at step %llu (epoch %lld, batch %lld)", (unsigned long long)info.step,
              (long long)info.epoch + 1, (long long)info.batch + 1);
 }
@@ -203,8 +209,11 @@ int command_train(const struct arguments *arguments) {
     cupel_job *job = NULL;
     code = make_job(&job, context, arguments, &options);
     if (code == EXIT_FINE) {
+        prepared = 1;
         introduce(job);
-        if (!options.dry_run)
+        if (options.dry_run)
+            tell("recipe, data and plan are fine; nothing was trained or written (--dry-run)");
+        else
             code = run_job(job);
         if (code == EXIT_FINE && !display.json && !options.dry_run)
             printf("%s\n", cupel_job_folder(job));

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/file_kind.h"
 #include "base/memory.h"
 #include "data/image_internal.h"
 
@@ -112,8 +113,9 @@ static void codec_error(png_struct *png, const char *message) {
     if (codec->refused)
         codec->status = cupel_fail_memory(codec->error, codec->name, 0);
     else
-        codec->status = cupel_fail(codec->error, CUPEL_STATUS_BAD_DATA,
-                                   "%s is a damaged PNG file: %s", codec->name, message);
+        codec->status =
+            cupel_fail(codec->error, CUPEL_STATUS_BAD_DATA,
+                       "%s is a damaged PNG file: %s; copy or save it again", codec->name, message);
     longjmp(codec->leave, 1);
 }
 
@@ -154,9 +156,11 @@ static cupel_status allocate(struct codec *codec, cupel_image *image, int64_t wi
     const cupel_status status =
         image_allocate(image, width, height, alpha ? codec->channels - 1 : codec->channels);
     if (status == CUPEL_STATUS_INVALID_ARGUMENT)
-        return cupel_fail(codec->error, CUPEL_STATUS_BAD_DATA,
-                          "%s has %lld x %lld pixels, more than the %d bytes that are read",
-                          codec->name, (long long)width, (long long)height, IMAGE_MAX_BYTES);
+        return cupel_fail(
+            codec->error, CUPEL_STATUS_BAD_DATA,
+            "%s has %lld x %lld pixels, more than the %d bytes that are read: make it "
+            "smaller",
+            codec->name, (long long)width, (long long)height, IMAGE_MAX_BYTES);
     CUPEL_TRY(status);
     uint8_t *bytes = image->pixels;
     const size_t row = (size_t)width * (size_t)codec->channels;
@@ -187,7 +191,7 @@ static cupel_status prepare(struct codec *codec, cupel_image *image) {
         return cupel_fail(
             codec->error, CUPEL_STATUS_BAD_DATA,
             "%s is a damaged PNG file: it announces %lld x %lld pixels, more than its "
-            "%zu bytes can hold",
+            "%zu bytes can hold; copy or save it again",
             codec->name, (long long)width, (long long)height, available);
     png_set_expand(png); /* palettes, few bits, transparent colours */
     png_set_scale_16(png);
@@ -227,12 +231,22 @@ static void drop_alpha(const uint8_t *with_alpha, cupel_image *image) {
     }
 }
 
+static cupel_status refuse_other_files(cupel_image *image, const void *bytes, size_t size,
+                                       const char *name) {
+    const char *const kind = file_kind(bytes, size);
+    return cupel_fail(&image->error, CUPEL_STATUS_BAD_DATA,
+                      "%s is not a PNG file%s%s; save it as PNG, or leave it out", name,
+                      size == 0      ? ": it is empty"
+                      : kind == NULL ? ""
+                                     : ": it is ",
+                      size == 0 || kind == NULL ? "" : kind);
+}
+
 static cupel_status parse_into(cupel_image *image, const void *bytes, size_t size,
                                const char *name) {
     struct codec codec = {.name = name, .error = &image->error, .input = bytes, .left = size};
     if (size < 8 || png_sig_cmp(bytes, 0, 8) != 0)
-        return cupel_fail(&image->error, CUPEL_STATUS_BAD_DATA, "%s is not a PNG file%s", name,
-                          size == 0 ? ": it is empty" : "");
+        return refuse_other_files(image, bytes, size, name);
     decode(&codec, image);
     if (codec.png != NULL)
         png_destroy_read_struct(&codec.png, &codec.info, NULL);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/file_kind.h"
 #include "base/memory.h"
 
 static const struct published_set sets[] = {
@@ -61,35 +62,6 @@ void sha256_text(char out[SHA256_TEXT_SIZE], const void *bytes, size_t size) {
         out[2 * i + 1] = digits[digest[i] & 15];
     }
     out[SHA256_TEXT_SIZE - 1] = '\0';
-}
-
-static char lower(char c) {
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-}
-
-/* Whether the word (in small letters) occurs. */
-static bool holds(const char *text, size_t size, const char *word) {
-    const size_t length = strlen(word);
-    for (size_t at = 0; at + length <= size; at++) {
-        size_t same = 0;
-        while (same < length && lower(text[at + same]) == word[same])
-            same++;
-        if (same == length)
-            return true;
-    }
-    return false;
-}
-
-bool looks_like_web_page(const void *bytes, size_t size) {
-    const char *text = bytes;
-    size_t start = size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
-    while (start < size && strchr(" \t\r\n", text[start]) != NULL && text[start] != '\0')
-        start++;
-    if (start == size || text[start] != '<')
-        return false;
-    const size_t head = size - start < 1024 ? size - start : 1024;
-    return holds(text + start, head, "<html") || holds(text + start, head, "<!doctype") ||
-           holds(text + start, head, "<?xml");
 }
 
 cupel_status published_check(const struct published_file *file, const void *bytes, size_t size,

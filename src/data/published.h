@@ -34,7 +34,6 @@ void sha256_text(char out[SHA256_TEXT_SIZE], const void *bytes, size_t size);
  * file in the message. */
 cupel_status published_check(const struct published_file *file, const void *bytes, size_t size,
                              const char *where, struct cupel_error *error);
-bool looks_like_web_page(const void *bytes, size_t size);
 
 /* $XDG_CACHE_HOME/cupel or ~/.cache/cupel; *out is NULL when neither variable is set. */
 cupel_status data_cache_folder(char **out, struct cupel_error *error);

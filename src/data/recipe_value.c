@@ -66,16 +66,25 @@ static cupel_status explain_number(const struct place *place, const char *text, 
     return fail_value(place, "\"%.60s\" is not %s", text, kind);
 }
 
-static cupel_status check_range(const struct place *place, double value, const char *text) {
+static cupel_status fail_range(const struct place *place, const char *text) {
     const cupel_recipe_key *const key = place->key;
-    const bool low = key->above ? value <= key->least : value < key->least;
-    const bool high = key->below ? value >= key->most : value > key->most;
-    if (!low && !high)
-        return CUPEL_STATUS_OK;
     char least[NUMBER_TEXT_SIZE], most[NUMBER_TEXT_SIZE];
     return fail_value(place, "%.40s is out of range; it must be %s %s and %s %s", text,
                       key->above ? "above" : "at least", number_format_f64(least, key->least),
                       key->below ? "below" : "at most", number_format_f64(most, key->most));
+}
+
+/* Digits alone, so that only their number is too large. */
+static bool is_long_whole(const char *text) {
+    text += *text == '-';
+    return *text > '0' && *text <= '9' && text[strspn(text, "0123456789")] == '\0';
+}
+
+static cupel_status check_range(const struct place *place, double value, const char *text) {
+    const cupel_recipe_key *const key = place->key;
+    const bool low = key->above ? value <= key->least : value < key->least;
+    const bool high = key->below ? value >= key->most : value > key->most;
+    return low || high ? fail_range(place, text) : CUPEL_STATUS_OK;
 }
 
 static cupel_status refuse_quotes(const struct place *place, const struct recipe_scalar *scalar,
@@ -95,7 +104,8 @@ static cupel_status to_whole(const struct place *place, const struct recipe_scal
     static const char kind[] = "a whole number";
     CUPEL_TRY(refuse_quotes(place, scalar, kind));
     if (!number_parse_i64(scalar->text, out))
-        return explain_number(place, scalar->text, kind);
+        return is_long_whole(scalar->text) ? fail_range(place, scalar->text)
+                                           : explain_number(place, scalar->text, kind);
     return check_range(place, (double)*out, scalar->text);
 }
 

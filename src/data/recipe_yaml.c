@@ -10,6 +10,7 @@
 
 #include "base/arena.h"
 #include "base/file.h"
+#include "base/file_kind.h"
 #include "base/memory.h"
 #include "data/recipe_internal.h"
 
@@ -230,6 +231,22 @@ static cupel_status read_stream(struct walker *walker) {
                   "a second document begins; a file holds one recipe");
 }
 
+/* Other files have no lines, and what YAML says about their bytes helps nobody. */
+static cupel_status refuse_other_files(cupel_recipe *recipe, const char *bytes, size_t size,
+                                       const char *name) {
+    const char *kind = file_kind(bytes, size);
+    const bool utf16 =
+        size >= 2 && (memcmp(bytes, "\xff\xfe", 2) == 0 || memcmp(bytes, "\xfe\xff", 2) == 0);
+    if (kind == NULL && !utf16 && memchr(bytes, 0, size) != NULL)
+        kind = "a file of bytes and not of text";
+    if (kind == NULL)
+        return CUPEL_STATUS_OK;
+    return cupel_fail(&recipe->error, CUPEL_STATUS_BAD_DATA,
+                      "%s is no recipe: it is %s; give a YAML file, such as "
+                      "recipes/vae-anomaly/demo.yaml",
+                      name, kind);
+}
+
 /* YAML forbids tabs as indentation, and libyaml's sentence about it helps nobody. */
 static cupel_status refuse_tabs(struct walker *walker, const char *bytes, size_t size) {
     size_t line = 1;
@@ -249,6 +266,8 @@ static cupel_status parse_into(cupel_recipe *recipe, const void *bytes, size_t s
         return cupel_fail(&recipe->error, CUPEL_STATUS_BAD_DATA,
                           "%s: a recipe of %zu bytes; more than %d is no recipe", name, size,
                           MAX_BYTES);
+    if (size > 0)
+        CUPEL_TRY(refuse_other_files(recipe, bytes, size, name));
     struct walker *const walker = cupel_alloc(1, sizeof *walker);
     if (walker == NULL)
         return cupel_fail_memory(&recipe->error, name, sizeof *walker);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/file_kind.h"
 #include "base/json.h"
 #include "base/memory.h"
 #include "tensor/tensors.h"
@@ -272,7 +273,7 @@ static cupel_status read_header(struct reader *reader) {
     return check_cover(reader);
 }
 
-static cupel_status parse_into(cupel_tensors *tensors, const uint8_t *bytes, size_t size,
+static cupel_status parse_file(cupel_tensors *tensors, const uint8_t *bytes, size_t size,
                                const char *path) {
     struct reader reader = {.tensors = tensors, .path = path};
     if (size < LENGTH_BYTES + 2)
@@ -297,6 +298,22 @@ static cupel_status parse_into(cupel_tensors *tensors, const uint8_t *bytes, siz
     json_text_release(&reader.place);
     cupel_free(reader.spans);
     return status;
+}
+
+/* Says of other files what they are, and of damaged ones what to do. */
+static cupel_status parse_into(cupel_tensors *tensors, const uint8_t *bytes, size_t size,
+                               const char *path) {
+    const char *const kind = file_kind(bytes, size);
+    if (kind != NULL && (size <= LENGTH_BYTES || bytes[LENGTH_BYTES] != '{'))
+        return cupel_fail(&tensors->error, CUPEL_STATUS_BAD_DATA,
+                          "%s is not a safetensors file: it is %s; give weights, such as "
+                          "RUN/best.safetensors",
+                          path, kind);
+    const cupel_status status = parse_file(tensors, bytes, size, path);
+    if (status != CUPEL_STATUS_BAD_DATA)
+        return status;
+    const struct cupel_error why = tensors->error;
+    return cupel_fail(&tensors->error, status, "%s; copy or write it again", why.text);
 }
 
 /* After a failure only the sentence stays: a half-read collection helps nobody. */

@@ -338,7 +338,8 @@ static cupel_status match_tensor(cupel_parameters *parameters, const cupel_tenso
         char a[CUPEL_SHAPE_TEXT_SIZE], b[CUPEL_SHAPE_TEXT_SIZE];
         return cupel_fail(&parameters->error, CUPEL_STATUS_SHAPE,
                           "tensor '%s%s' is %s %s in the file and %s %s in the model: recipe and "
-                          "weights do not fit",
+                          "weights do not fit; give the weights of this recipe, or the recipe that "
+                          "they were trained by",
                           prefix, variable->name, cupel_type_name(desc->type),
                           cupel_shape_format(a, desc->shape), cupel_type_name(variable->type),
                           cupel_shape_format(b, variable->shape));

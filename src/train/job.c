@@ -23,7 +23,7 @@ static cupel_status own_recipe(cupel_job *job, cupel_recipe *recipe) {
 }
 
 /* Follows a plan that was written earlier. */
-static cupel_status read_plan(cupel_job *job, const char *path, bool replan) {
+static cupel_status read_plan(cupel_job *job, const char *path, bool replan, bool resume) {
     uint8_t *text;
     size_t size;
     CUPEL_TRY(file_read(path, 0, &text, &size, &job->error));
@@ -32,7 +32,8 @@ static cupel_status read_plan(cupel_job *job, const char *path, bool replan) {
     if (status == CUPEL_STATUS_OK)
         return status;
     return cupel_fail(&job->error, status, "%s: %s%s", path, cupel_plan_error(job->plan),
-                      status == CUPEL_STATUS_MISMATCH   ? " (with --replan)"
+                      status == CUPEL_STATUS_MISMATCH
+                          ? resume ? " (with --replan)" : " (without --plan-file)"
                       : status == CUPEL_STATUS_BAD_DATA ? "; without it kernels are chosen anew"
                                                         : "");
 }
@@ -52,7 +53,7 @@ static cupel_status make_plan(cupel_job *job, const cupel_job_options *options, 
     }
     const char *const path = own != NULL ? own : options->plan_file;
     const cupel_status status =
-        path == NULL ? CUPEL_STATUS_OK : read_plan(job, path, options->replan);
+        path == NULL ? CUPEL_STATUS_OK : read_plan(job, path, options->replan, own != NULL);
     cupel_free(own);
     return status;
 }

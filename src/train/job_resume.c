@@ -193,8 +193,13 @@ static cupel_status write_resumed(cupel_job *job) {
         CUPEL_TRY(job_save_state(job));
     const cupel_trainer_info info = cupel_trainer_get_info(job->trainer);
     char sentence[128];
-    snprintf(sentence, sizeof sentence, "resumed at step %llu (epoch %lld, batch %lld)",
-             (unsigned long long)info.step, (long long)info.epoch + 1, (long long)info.batch + 1);
+    if (info.epoch >= info.epochs)
+        snprintf(sentence, sizeof sentence, "resumed; all %lld epochs were done",
+                 (long long)info.epochs);
+    else
+        snprintf(sentence, sizeof sentence, "resumed at step %llu (epoch %lld, batch %lld)",
+                 (unsigned long long)info.step, (long long)info.epoch + 1,
+                 (long long)info.batch + 1);
     job_note(job, sentence);
     return CUPEL_STATUS_OK;
 }

@@ -137,7 +137,10 @@ cupel_status weights_read_threshold(const cupel_tensors *weights, const char *pa
     *has = text != NULL;
     *threshold = 0;
     if (text != NULL && !number_parse_f64(text, threshold))
-        return cupel_fail(error, CUPEL_STATUS_BAD_DATA,
-                          "%s: the threshold in its metadata, \"%.40s\", is no number", path, text);
+        return cupel_fail(
+            error, CUPEL_STATUS_BAD_DATA,
+            "%s: the threshold in its metadata, \"%.40s\", is no number: the file was "
+            "changed; copy it again, or take the run's other weights",
+            path, text);
     return CUPEL_STATUS_OK;
 }
