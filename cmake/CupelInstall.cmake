@@ -13,10 +13,11 @@ if(TARGET cupel_program)
     set(CUPEL_MANUAL "${PROJECT_BINARY_DIR}/manual")
     file(MAKE_DIRECTORY "${CUPEL_MANUAL}")
     add_custom_command(OUTPUT "${CUPEL_MANUAL}/cupel.1" "${CUPEL_MANUAL}/cupel.bash"
-                              "${CUPEL_MANUAL}/cupel.fish"
+                              "${CUPEL_MANUAL}/cupel.fish" "${CUPEL_MANUAL}/cupel.zsh"
         COMMAND cupel_program help --man > "${CUPEL_MANUAL}/cupel.1"
         COMMAND cupel_program help --completion bash > "${CUPEL_MANUAL}/cupel.bash"
         COMMAND cupel_program help --completion fish > "${CUPEL_MANUAL}/cupel.fish"
+        COMMAND cupel_program help --completion zsh > "${CUPEL_MANUAL}/cupel.zsh"
         DEPENDS cupel_program VERBATIM)
     add_custom_target(cupel_manual ALL DEPENDS "${CUPEL_MANUAL}/cupel.1")
     install(FILES "${CUPEL_MANUAL}/cupel.1" DESTINATION "${CMAKE_INSTALL_MANDIR}/man1")
@@ -24,6 +25,11 @@ if(TARGET cupel_program)
             DESTINATION "${CMAKE_INSTALL_DATADIR}/bash-completion/completions")
     install(FILES "${CUPEL_MANUAL}/cupel.fish"
             DESTINATION "${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d")
+    install(FILES "${CUPEL_MANUAL}/cupel.zsh" RENAME _cupel
+            DESTINATION "${CMAKE_INSTALL_DATADIR}/zsh/site-functions")
+    # share/cupel/recipes/vae-anomaly/demo.yaml finds its sample beside itself.
+    install(DIRECTORY "${PROJECT_SOURCE_DIR}/recipes"
+            DESTINATION "${CMAKE_INSTALL_DATADIR}/cupel")
 endif()
 install(EXPORT cupelTargets NAMESPACE cupel:: DESTINATION "${CUPEL_CONFIG_DIR}")
 configure_package_config_file("${PROJECT_SOURCE_DIR}/cmake/cupelConfig.cmake.in"

@@ -37,6 +37,17 @@ complete_words() { # WORDS...: what bash would offer for the last one
     [ "$(complete_words cupel help ev)" = eval ]
     [ "$(complete_words cupel train --ep)" = --epochs ]
     [ -z "$(complete_words cupel score --ep)" ]
+    [ "$(complete_words cupel data g)" = get ]
+    [ "$(complete_words cupel data "" | sort | tr '\n' ' ')" = "check get synth " ]
+    [ "$(complete_words cupel data get m)" = mnist ]
+    [ -z "$(complete_words cupel data check m)" ] # files
+    [ "$(complete_words cupel bench step c)" = conv-vae ]
+    [ "$(complete_words cupel bench sc)" = score ]
+    [ "$(complete_words cupel data --qu)" = --quiet ]
+    [ "$(complete_words cupel train r.yaml --set model.la)" = model.latent= ]
+    [ "$(complete_words cupel train r.yaml --set mo | grep -c '^model\..*=$')" -eq \
+        "$("$CUPEL" help --man | sed 's/\\f[BR]//g' | grep -c '^model\.')" ]
+    [ -z "$(complete_words cupel train r)" ]
     [ "$(complete_words cupel eval run --split rep | wc -l)" -eq 2 ]
     [ "$(complete_words cupel score run --weights b)" = best ]
     for command in $COMMANDS; do
@@ -52,5 +63,24 @@ complete_words() { # WORDS...: what bash would offer for the last one
             "$("$CUPEL" help "$command" | grep -c '^  --')" ]
     done
     fails_with 2 "$CUPEL" help --completion tcsh
-    says "bash or fish"
+    says "bash, fish or zsh"
+}
+
+# What it does was tried in zsh; here is that it has everything and the form that _arguments takes.
+@test "zsh has a line for each option, the words of operands, and the recipe's keys" {
+    "$CUPEL" help --completion zsh >"$BATS_TEST_TMPDIR/_cupel"
+    [ "$(head -n 1 "$BATS_TEST_TMPDIR/_cupel")" = "#compdef cupel" ]
+    for command in $COMMANDS; do
+        sed -n "/^    $command)/,/;;/p" "$BATS_TEST_TMPDIR/_cupel" >"$BATS_TEST_TMPDIR/part"
+        for option in $("$CUPEL" help "$command" | sed -n 's/^  \(--[a-z0-9-]*\).*/\1/p'); do
+            grep -q "^            '\*\?$option\[[^]]*\]\(:[^:]*:[^:]*\)\?' \\\\$" "$BATS_TEST_TMPDIR/part" ||
+                { echo "$command $option"; false; }
+        done
+    done
+    grep -q "'1:what:(get check synth)'" "$BATS_TEST_TMPDIR/_cupel"
+    grep -q "'--weights\[.*\]:WHICH:(best last)'" "$BATS_TEST_TMPDIR/_cupel"
+    grep -q "'--sheet\[.*\]:FILE:_files'" "$BATS_TEST_TMPDIR/_cupel"
+    grep -q " model.latent= " "$BATS_TEST_TMPDIR/_cupel"
+    # quotes and brackets are closed: bash reads the same words
+    bash -n "$BATS_TEST_TMPDIR/_cupel"
 }

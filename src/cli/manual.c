@@ -1,14 +1,11 @@
 /*
- * The manual page in man(7) and completion for bash and fish. Test: tests/manual.bats
+ * The manual page in man(7). Test: tests/manual.bats
  */
 #include "manual.h"
-
-#include <string.h>
 
 #include <cupel/recipe.h>
 #include <cupel/version.h>
 
-#include "console.h"
 #include "options.h"
 
 /* --- the manual page --- */
@@ -95,96 +92,4 @@ void print_manual(FILE *stream) {
         ".TP\n\\fBCUPEL_TRACE\\fR=dispatch\nsays which kernels were chosen, and why others were "
         "not\n",
         stream);
-}
-
-/* --- completion --- */
-
-static void bash_options(FILE *stream, enum command command) {
-    fprintf(stream, "    %s) words=\"", command_name(command));
-    for (int option = 0, first = 1; option < OPTION_COUNT; option++)
-        if (option_belongs((enum option)option, command)) {
-            fprintf(stream, "%s--%s", first ? "" : " ", option_name((enum option)option));
-            first = 0;
-        }
-    fputs("\" ;;\n", stream);
-}
-
-static void print_bash(FILE *stream) {
-    fputs(
-        "# Completion of cupel for bash.\n"
-        "_cupel() {\n"
-        "    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} words=\n"
-        "    COMPREPLY=()\n"
-        "    if [ \"$COMP_CWORD\" -eq 1 ] || { [ \"$COMP_CWORD\" -eq 2 ] && [ \"$before\" = help ] "
-        "&&\n        [[ $word != -* ]]; }; then\n"
-        "        COMPREPLY=($(compgen -W \"",
-        stream);
-    for (int command = 0; command < COMMAND_COUNT; command++)
-        fprintf(stream, "%s%s", command == 0 ? "" : " ", command_name((enum command)command));
-    fputs("\" -- \"$word\"))\n        return\n    fi\n    case $before in\n", stream);
-    for (int option = 0; option < OPTION_COUNT; option++)
-        if (option_choices((enum option)option) != NULL)
-            fprintf(stream,
-                    "    --%s)\n        COMPREPLY=($(compgen -W \"%s\" -- \"$word\"))\n"
-                    "        return\n        ;;\n",
-                    option_name((enum option)option), option_choices((enum option)option));
-    fputs("    esac\n    case ${COMP_WORDS[1]} in\n", stream);
-    for (int command = 0; command < COMMAND_COUNT; command++)
-        bash_options(stream, (enum command)command);
-    /* without an answer of ours, bash offers files */
-    fputs("    esac\n"
-          "    if [[ $word == -* ]]; then\n"
-          "        COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n"
-          "    fi\n"
-          "}\n"
-          "complete -o default -F _cupel cupel\n",
-          stream);
-}
-
-/* Within single quotes, as fish reads them. */
-static void fish_quoted(FILE *stream, const char *text) {
-    fputc('\'', stream);
-    for (; *text != '\0'; text++) {
-        if (*text == '\'' || *text == '\\')
-            fputc('\\', stream);
-        fputc(*text, stream);
-    }
-    fputc('\'', stream);
-}
-
-static void print_fish(FILE *stream) {
-    fputs("# Completion of cupel for fish.\n", stream);
-    for (int command = 0; command < COMMAND_COUNT; command++) {
-        const char *const name = command_name((enum command)command);
-        fprintf(stream, "complete -c cupel -n __fish_use_subcommand -f -a %s -d ", name);
-        fish_quoted(stream, command_help((enum command)command));
-        fputc('\n', stream);
-        for (int i = 0; i < OPTION_COUNT; i++) {
-            const enum option option = (enum option)i;
-            char help[160];
-            if (!option_belongs(option, (enum command)command))
-                continue;
-            fprintf(stream, "complete -c cupel -n '__fish_seen_subcommand_from %s' -l %s", name,
-                    option_name(option));
-            if (option_choices(option) != NULL)
-                fprintf(stream, " -x -a '%s'", option_choices(option));
-            else if (option_argument(option) != NULL)
-                fputs(" -r", stream);
-            fputs(" -d ", stream);
-            fish_quoted(stream, option_help(option, (enum command)command, help));
-            fputc('\n', stream);
-        }
-    }
-}
-
-int print_completion(FILE *stream, const char *shell) {
-    if (strcmp(shell, "bash") == 0) {
-        print_bash(stream);
-    } else if (strcmp(shell, "fish") == 0) {
-        print_fish(stream);
-    } else {
-        complain("--completion %s: give bash or fish", shell);
-        return EXIT_USAGE;
-    }
-    return EXIT_FINE;
 }

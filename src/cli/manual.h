@@ -9,7 +9,7 @@
 #include <stdio.h>
 
 void print_manual(FILE *stream); /* roff, man(7) */
-/* shell: "bash" or "fish". Returns an exit code. */
+/* shell: "bash", "fish" or "zsh" (completion.c). Returns an exit code. */
 int print_completion(FILE *stream, const char *shell);
 
 #endif

@@ -81,7 +81,7 @@ static const struct row rows[OPTION_COUNT] = {
                     "synth: also PNG files: train/good, test/good, test/scratch, ground_truth/..."},
     [OPTION_MAN] = {"man", NULL, IN(HELP), NULL, "the manual page, for man"},
     [OPTION_COMPLETION] = {"completion", "SHELL", IN(HELP), NULL,
-                           "completion of this command line, for bash or fish"},
+                           "completion of this command line, for bash, fish or zsh"},
     [OPTION_JSON] = {"json", NULL, IN(TRAIN) | IN(EVAL) | IN(BENCH), NULL,
                      "results as JSON on stdout"},
     [OPTION_QUIET] = {"quiet", NULL, IN(TRAIN) | IN(SCORE) | IN(EVAL) | IN(BENCH) | IN(DATA), NULL,
@@ -137,7 +137,7 @@ const char *option_choices(enum option option) {
     case OPTION_WEIGHTS: return "best last";
     case OPTION_SPLIT: return "test representative-1 representative-2 labelled";
     case OPTION_PRECISION: return "fp32 bf16";
-    case OPTION_COMPLETION: return "bash fish";
+    case OPTION_COMPLETION: return "bash fish zsh";
     default: return NULL;
     }
 }
@@ -163,6 +163,35 @@ const char *command_name(enum command command) {
 
 const char *command_operands(enum command command) {
     return commands[command].operands;
+}
+
+/* Appends the words in small letters of "step|score" to the list in buffer. */
+static void add_words(char buffer[80], const char *item, size_t length) {
+    for (size_t at = 0; at < length; at++) {
+        const size_t end = at + strcspn(item + at, "| ");
+        const size_t size = (end < length ? end : length) - at, there = strlen(buffer);
+        if (item[at] >= 'a' && item[at] <= 'z')
+            snprintf(buffer + there, 80 - there, "%s%.*s", there == 0 ? "" : " ", (int)size,
+                     item + at);
+        at += size;
+    }
+}
+
+/* Forms stand between " | ", operands between spaces, choices between bars: "get SET | check PATH",
+ * "step|score conv-vae|mlp-vae [IDX FILE]". */
+char *command_words(enum command command, int place, char buffer[80]) {
+    int at = 0;
+    buffer[0] = '\0';
+    for (const char *item = commands[command].operands; *item != '\0';) {
+        const size_t length = strcspn(item, " ");
+        const bool bar = length == 1 && *item == '|';
+        if (!bar && at == place)
+            add_words(buffer, item, length);
+        at = bar ? 0 : at + 1;
+        item += length;
+        item += strspn(item, " ");
+    }
+    return buffer;
 }
 
 const char *command_help(enum command command) {

@@ -100,6 +100,9 @@ char *option_help(enum option option, enum command command, char buffer[160]);
 enum command command_find(const char *name, const char **hint);
 const char *command_name(enum command command);
 const char *command_operands(enum command command);
+/* The words that its operand `place` (from 0) chooses among, "get check synth", as its operands are
+ * written; returns buffer, "" where it is a name. */
+char *command_words(enum command command, int place, char buffer[80]);
 const char *command_help(enum command command);
 void print_help(FILE *stream, enum command command); /* COMMAND_COUNT: of the program */
 
