@@ -91,6 +91,53 @@ static void test_all_damage_is_told(void **state) {
     end(NULL);
 }
 
+/* Also under other names, by what they hold; texts are nobody's business. */
+static void test_every_file_is_looked_at(void **state) {
+    (void)state;
+    begin(NULL);
+    put("trunc.gz", "\x1f\x8b\x08");
+    put("page.gz", "<!DOCTYPE html>");
+    put("download", "<html>Not found</html>");
+    put("photo.png", "hello");
+    put("manual.html", "<html>");
+    put("a.jpg", "\xff\xd8\xff\xe0");
+    put("b.zip", "PK\3\4");
+    put("README", "hello");
+    write_striped_idx(folder, "x", 7, 0, SIDE);
+    char from[256], to[256];
+    snprintf(from, sizeof from, "%s/x-images-idx3-ubyte", folder);
+    snprintf(to, sizeof to, "%s/other.dat", folder);
+    CHECK_I64(rename(from, to), 0);
+    CHECK_STATUS(check(""), CUPEL_STATUS_BAD_DATA);
+    CHECK_I64(damages, 4);
+    for (const char *name = "/trunc.gz is a damaged gzip file\0/page.gz: is a web page\0"
+                            "/download: is a web page\0/photo.png is not a PNG\0"
+                            "/manual.html: a web page, which is passed over\n\0"
+                            "/a.jpg: a JPEG image, which is passed over: save it as PNG\n\0"
+                            "/b.zip: a zip archive, which is passed over: unpack it\n\0"
+                            "/other.dat: 7 images of 8 x 8\n\0";
+         *name != '\0'; name += strlen(name) + 1)
+        CHECK_CONTAINS(told, name);
+    CHECK(strstr(told, "README") == NULL);
+    end(NULL);
+}
+
+/* The limit on a file's size is that of the reader: this one is cut, and not too large. */
+static void test_more_than_a_gigabyte(void **state) {
+    (void)state;
+    char path[256];
+    snprintf(folder, sizeof folder, "%s", drill_folder());
+    snprintf(path, sizeof path, "%s/big-images-idx3-ubyte", folder);
+    FILE *const stream = fopen(path, "wb");
+    CHECK(stream != NULL);
+    CHECK_U64(fwrite("\0\0\x08\3\0\1\0\0\0\0\x80\0\0\0\0\1", 1, 16, stream), 16);
+    CHECK_I64(fclose(stream), 0);
+    CHECK_I64(truncate(path, (INT64_C(1) << 30) + 4096), 0); /* a hole */
+    CHECK_STATUS(check("big-images-idx3-ubyte"), CUPEL_STATUS_BAD_DATA);
+    CHECK_CONTAINS(told, "is truncated: its header announces 2147483648 values");
+    end(NULL);
+}
+
 static void test_what_does_not_belong_together(void **state) {
     (void)state;
     begin(NULL);
@@ -186,6 +233,8 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_whole_set),
         cmocka_unit_test(test_all_damage_is_told),
+        cmocka_unit_test(test_every_file_is_looked_at),
+        cmocka_unit_test(test_more_than_a_gigabyte),
         cmocka_unit_test(test_what_does_not_belong_together),
         cmocka_unit_test(test_folders_of_pictures),
         cmocka_unit_test(test_a_known_name),

@@ -17,7 +17,8 @@ enum { CUPEL_CHECK_SENTENCE_SIZE = 768 };
 typedef void (*cupel_check_line)(void *user, bool damage, const char *line);
 
 /* Reads IDX files (plain or gzip) and PNG files whole; folders with all they hold, up to four
- * levels deep. In a folder, images and labels that belong together must have the same number; the
+ * levels deep: what has the name or the first bytes of such a file, and web pages in its place.
+ * Images and archives of other kinds are told as passed over; texts are not told. In a folder, images and labels that belong together must have the same number; the
  * files of a folder named like a known set (download.h) are compared with the published ones, where
  * a difference alone is no damage. BAD_DATA: damage was told, or there are no images at all. IO and
  * OUT_OF_MEMORY: `sentence` says why. */

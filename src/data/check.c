@@ -21,7 +21,8 @@
 #include "data/idx.h"
 #include "data/published.h"
 
-enum { MOST_LEVELS = 4, LINE_SIZE = 1024 };
+enum { MOST_LEVELS = 4, LINE_SIZE = 1024, HEAD_SIZE = 1024 };
+static const uint64_t most_bytes = UINT64_C(1) << 32; /* of a file, as the reader of IDX allows */
 
 struct check {
     cupel_check_line line;
@@ -61,7 +62,7 @@ static bool ends_with(const char *text, const char *end) {
 
 static bool is_idx_name(const char *name) {
     return ends_with(name, "-ubyte") || ends_with(name, "-ubyte.gz") || ends_with(name, ".idx") ||
-           ends_with(name, ".idx.gz");
+           ends_with(name, ".gz");
 }
 
 static bool is_png_name(const char *name) {
@@ -99,19 +100,58 @@ static cupel_status check_png(struct check *check, const char *path, int64_t *pi
     return outcome;
 }
 
+/* The first bytes of a file; 0, told, where they cannot be read. */
+static size_t read_head(struct check *check, const char *path, char head[HEAD_SIZE]) {
+    FILE *const stream = fopen(path, "rb");
+    const size_t size = stream == NULL ? 0 : fread(head, 1, HEAD_SIZE, stream);
+    if (stream == NULL || ferror(stream))
+        tell(check, true, "%s: cannot be read: %s%s", path, strerror(errno), file_advice(errno));
+    if (stream != NULL)
+        fclose(stream);
+    return size;
+}
+
+/* What stands beside data without being read: said, and no damage. */
+static void tell_passed_over(struct check *check, const char *path, const char *kind) {
+    tell(check, false, "%s: %s, which is passed over%s", path, kind,
+         strstr(kind, "image") != NULL     ? ": save it as PNG"
+         : strstr(kind, "archive") != NULL ? ": unpack it"
+                                           : "");
+}
+
+/* Any file of a folder, by its name and its first bytes: what pretends to be data is data. Texts
+ * and files of unknown kinds are nobody's business. */
+static cupel_status check_any(struct check *check, const char *path, int64_t *pictures) {
+    char head[HEAD_SIZE];
+    const size_t size = read_head(check, path, head);
+    const char *const kind = size == 0 ? NULL : file_kind(head, size);
+    const bool page = kind != NULL && strcmp(kind, "a web page") == 0;
+    if (is_png_name(path) || (kind != NULL && strcmp(kind, "a PNG image") == 0))
+        return check_png(check, path, pictures);
+    if (page && !ends_with(path, ".html") && !ends_with(path, ".htm"))
+        tell(check, true, "%s: is a web page and not data: get it again with cupel data get", path);
+    else if (is_idx_name(path) || (kind != NULL && (strcmp(kind, "an IDX file") == 0 ||
+                                                    strcmp(kind, "a gzip file") == 0)))
+        return check_idx(check, path);
+    else if (kind != NULL)
+        tell_passed_over(check, path, kind);
+    return CUPEL_STATUS_OK;
+}
+
+/* The one file that was asked for, whatever its name. */
 static cupel_status check_file(struct check *check, const char *path) {
-    uint8_t *bytes;
-    size_t size;
+    char head[HEAD_SIZE];
     int64_t pictures = 0;
-    CUPEL_TRY(file_read(path, 0, &bytes, &size, &check->error));
-    const bool png = size >= 4 && memcmp(bytes, "\x89PNG", 4) == 0;
-    const bool page = looks_like_web_page(bytes, size);
-    cupel_free(bytes);
-    if (page) {
+    const int64_t damages = check->damages;
+    const size_t size = read_head(check, path, head);
+    const char *const kind = size == 0 ? NULL : file_kind(head, size);
+    if (check->damages > damages)
+        return CUPEL_STATUS_OK;
+    if (kind != NULL && strcmp(kind, "a web page") == 0) {
         tell(check, true, "%s: is a web page and not data: get it again with cupel data get", path);
         return CUPEL_STATUS_OK;
     }
-    if (!png && !is_png_name(path))
+    if (!is_png_name(path) && (kind == NULL || strcmp(kind, "a PNG image") != 0))
         return check_idx(check, path);
     CUPEL_TRY(check_png(check, path, &pictures));
     if (pictures > 0)
@@ -186,7 +226,7 @@ static cupel_status compare_file(struct check *check, const struct published_fil
     *same = false;
     if (!file_exists(path))
         return CUPEL_STATUS_OK;
-    CUPEL_TRY(file_read(path, 0, &bytes, &size, &check->error));
+    CUPEL_TRY(file_read(path, most_bytes, &bytes, &size, &check->error));
     const cupel_status status = published_check(published, bytes, size, path, &error);
     cupel_free(bytes);
     *same = status == CUPEL_STATUS_OK;
@@ -264,9 +304,10 @@ static cupel_status check_entry(struct check *check, const char *path, int level
     }
     if (S_ISDIR(info.st_mode))
         return level < MOST_LEVELS ? check_folder(check, path, level + 1) : CUPEL_STATUS_OK;
-    if (is_png_name(path))
-        return check_png(check, path, pictures);
-    return is_idx_name(path) ? check_idx(check, path) : CUPEL_STATUS_OK;
+    if (S_ISREG(info.st_mode))
+        return check_any(check, path, pictures);
+    tell(check, false, "%s: is no regular file, and is passed over", path);
+    return CUPEL_STATUS_OK;
 }
 
 static cupel_status check_folder(struct check *check, const char *path, int level) {
