@@ -20,6 +20,12 @@ setup_file() {
         says "$column"
     done
     says "the network's threshold is"
+    says "anomalies found / normal images kept / F1"
+    # found and kept give the F1 that stands behind them
+    grep "^negated ELBO " <<<"$output" | tail -n 1 | perl -ne '
+        my @cells = m{(\d+) / (\d+) / ([0-9.]+)}g; @cells == 9 or die;
+        while (my ($found, $kept, $f1) = splice @cells, 0, 3) {
+            abs(2 * $found / (500 + $found + 500 - $kept) - $f1) < 6e-4 or die "$found $kept $f1" }'
 }
 
 @test "--json is JSON with the same numbers each time" {
@@ -75,6 +81,32 @@ representative() { # FOLDER: a run whose protocol has representative sets
     says '"auroc": null, "auroc_reason": "there are no positive (anomalous) images"'
     fails_with 2 "$CUPEL" eval "$BATS_TEST_TMPDIR/run" --split train
     says "representative-1"
+}
+
+@test "corruption by corruption: the columns of the table, and together they are the kind" {
+    tiny "$BATS_TEST_TMPDIR/run" --epochs 1 --set corruption.noise=0.3 --set corruption.occlude=9 \
+        --set corruption.blur=2
+    run --separate-stderr "$CUPEL" eval "$BATS_TEST_TMPDIR/run"
+    [ "$status" -eq 0 ]
+    says "AUROC by corruption"
+    grep -q '^ *noise  *blur  *occlude *$' <<<"$output"
+    "$CUPEL" eval "$BATS_TEST_TMPDIR/run" --json >"$BATS_TEST_TMPDIR/json"
+    # An AUROC is a mean over anomalies: the kind's is that of its corruptions', by their numbers.
+    perl -MJSON::PP -0777 -ne 'my $all = decode_json($_);
+        my ($kind) = grep { $_->{kind} eq "corrupted" } @{$all->{kinds}} or die;
+        my @parts = @{$all->{corruptions}}; @parts == 3 or die;
+        for my $row (0 .. $#{$kind->{scorers}}) {
+            my ($sum, $n) = (0, 0);
+            for (@parts) { $n += $_->{anomalies};
+                $sum += $_->{anomalies} * $_->{scorers}[$row]{auroc} }
+            $n == $kind->{anomalies} or die "anomalies";
+            abs($sum / $n - $kind->{scorers}[$row]{auroc}) < 1e-12 or die "row $row" }
+        my %auroc = map { $_->{corruption} => $_->{scorers}[0]{auroc} } @parts;
+        $auroc{noise} != $auroc{blur} or die' "$BATS_TEST_TMPDIR/json"
+    # one corruption is the kind itself
+    representative "$BATS_TEST_TMPDIR/one"
+    run --separate-stderr "$CUPEL" eval "$BATS_TEST_TMPDIR/one"
+    case $output in *"by corruption"*) false ;; esac
 }
 
 @test "--draws: mean and spread of each score, the same each time" {

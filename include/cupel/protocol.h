@@ -70,6 +70,9 @@ CUPEL_API const cupel_dataset *cupel_protocol_held_out(const cupel_protocol *pro
  * "corrupted". */
 CUPEL_API const char *cupel_protocol_kind_name(const cupel_protocol *protocol,
                                                cupel_protocol_kind kind);
+/* The corruptions in turn, "noise", ...; NULL past the end. Of the corrupted images of a split, in
+ * their order, the i-th is damaged by the one of i modulo their number. */
+CUPEL_API const char *cupel_protocol_corruption_name(const cupel_protocol *protocol, size_t index);
 /* The names of the splits, NULL past the end: test, representative-1, representative-2,
  * labelled. */
 CUPEL_API const char *cupel_protocol_split_name(size_t index);

@@ -78,11 +78,16 @@ static void format_metric(char out[48], const cupel_metric *metric) {
 }
 
 static void format_called(char out[48], const struct called *called) {
-    if (isnan(called->threshold))
+    const cupel_confusion *const c = &called->counts;
+    char text[CUPEL_NUMBER_TEXT_SIZE];
+    if (isnan(called->threshold)) {
         snprintf(out, 48, "-");
-    else
-        snprintf(out, 48, "%lld / %lld", (long long)called->counts.true_positives,
-                 (long long)called->counts.true_negatives);
+        return;
+    }
+    const cupel_metric f1 = cupel_confusion_f1(c);
+    snprintf(out, 48, "%lld / %lld / %.8s", (long long)c->true_positives,
+             (long long)c->true_negatives,
+             isnan(f1.value) ? "-" : cupel_number_format_fixed(text, f1.value, 3));
 }
 
 static void print_metrics_head(double prevalence) {
@@ -128,8 +133,8 @@ static void print_table(const struct evaluation *evaluation, const struct judgem
     print_metrics_head(evaluation->prevalence);
     for (size_t i = 0; i < evaluation->n_scored; i++)
         print_metrics_row(&evaluation->scored[i], &judged[i]);
-    printf("anomalies found / normal images kept\n%-15s %-23s %-23s %s\n", "", "at the threshold",
-           "at .3 of min to max", "at the best F1 (oracle)");
+    printf("anomalies found / normal images kept / F1\n%-15s %-23s %-23s %s\n", "",
+           "at the threshold", "at .3 of min to max", "at the best F1 (oracle)");
     for (size_t i = 0; i < evaluation->n_scored; i++)
         print_called_row(&evaluation->scored[i], &judged[i]);
 }
@@ -167,6 +172,91 @@ static int report_kind(const struct evaluation *evaluation, int kind, bool json)
     return code;
 }
 
+/* --- corruption by corruption --- */
+
+/* indices: of the normal images and of those damaged by the corruption `which` of `number`. */
+static int64_t choose_corrupted(const struct evaluation *evaluation, size_t which, size_t number,
+                                int64_t *indices) {
+    size_t corrupted = 0;
+    int64_t count = 0;
+    for (int64_t i = 0; i < evaluation->count; i++) {
+        const int kind = evaluation->split.kinds[i];
+        if (kind == CUPEL_KIND_NORMAL ||
+            (kind == CUPEL_KIND_CORRUPTED && corrupted++ % number == which))
+            indices[count++] = i;
+    }
+    return count;
+}
+
+/* judged: [n_scored, number] */
+static int judge_corruptions(const struct evaluation *evaluation, size_t number,
+                             struct judgement *judged) {
+    int64_t *const indices = calloc((size_t)evaluation->count, sizeof *indices);
+    int code = indices == NULL ? fail_with(CUPEL_STATUS_OUT_OF_MEMORY, NULL) : EXIT_FINE;
+    for (size_t which = 0; which < number && code == EXIT_FINE; which++) {
+        const struct images_judged images = {
+            .kinds = evaluation->split.kinds,
+            .count = choose_corrupted(evaluation, which, number, indices),
+            .indices = indices,
+            .kind = CUPEL_KIND_CORRUPTED,
+            .prevalence = evaluation->prevalence};
+        for (size_t i = 0; i < evaluation->n_scored && code == EXIT_FINE; i++)
+            code = judge(&judged[i * number + which], &evaluation->scored[i], &images);
+    }
+    free(indices);
+    return code;
+}
+
+static void print_corruptions(const struct evaluation *evaluation, size_t number,
+                              const struct judgement *judged) {
+    printf("AUROC by corruption\n%-15s", "");
+    for (size_t which = 0; which < number; which++)
+        printf(" %-23s", cupel_protocol_corruption_name(evaluation->protocol, which));
+    for (size_t i = 0; i < evaluation->n_scored; i++) {
+        printf("\n%-15s", evaluation->scored[i].name);
+        for (size_t which = 0; which < number; which++) {
+            char auroc[48];
+            format_metric(auroc, &judged[i * number + which].auroc);
+            printf(" %-23s", auroc);
+        }
+    }
+    printf("\n");
+}
+
+static void print_json_corruptions(const struct evaluation *evaluation, size_t number,
+                                   const struct judgement *judged) {
+    printf(", \"corruptions\": [");
+    for (size_t which = 0; which < number; which++) {
+        printf("%s{\"corruption\": \"%s\", \"anomalies\": %lld, \"scorers\": [",
+               which == 0 ? "" : ", ", cupel_protocol_corruption_name(evaluation->protocol, which),
+               (long long)judged[which].anomalies);
+        for (size_t i = 0; i < evaluation->n_scored; i++) {
+            printf("%s", i == 0 ? "" : ", ");
+            print_json_row(&evaluation->scored[i], &judged[i * number + which]);
+        }
+        printf("]}");
+    }
+    printf("]");
+}
+
+/* A column a corruption where there are several; in JSON all that a kind has. */
+static int report_corruptions(const struct evaluation *evaluation, bool json) {
+    size_t number = 0;
+    while (cupel_protocol_corruption_name(evaluation->protocol, number) != NULL)
+        number++;
+    if (evaluation->split.counts[CUPEL_KIND_CORRUPTED] == 0 || number < 2)
+        return EXIT_FINE;
+    struct judgement *const judged = calloc(evaluation->n_scored * number, sizeof *judged);
+    int code = judged == NULL ? fail_with(CUPEL_STATUS_OUT_OF_MEMORY, NULL)
+                              : judge_corruptions(evaluation, number, judged);
+    if (code == EXIT_FINE && json)
+        print_json_corruptions(evaluation, number, judged);
+    else if (code == EXIT_FINE)
+        print_corruptions(evaluation, number, judged);
+    free(judged);
+    return code;
+}
+
 int report_kinds(const struct evaluation *evaluation, bool json) {
     const cupel_protocol_split *const split = &evaluation->split;
     const struct scored *const network = &evaluation->scored[0];
@@ -185,16 +275,21 @@ int report_kinds(const struct evaluation *evaluation, bool json) {
         if (split->counts[kind] > 0) {
             printf("%s", json && kinds > 0 ? ", " : "");
             code = report_kind(evaluation, kind, json);
+            if (code == EXIT_FINE && kind == CUPEL_KIND_CORRUPTED && !json)
+                code = report_corruptions(evaluation, json);
             kinds++;
         }
     if (code == EXIT_FINE && kinds != 1) { /* several together; or none, and the reasons why */
         printf("%s", json && kinds > 0 ? ", " : "");
         code = report_kind(evaluation, CUPEL_KIND_NORMAL, json);
     }
-    if (code == EXIT_FINE && json)
-        printf("]}\n");
-    else if (code == EXIT_FINE && network->rule[0] != '\0')
+    if (code == EXIT_FINE && json) {
+        printf("]");
+        code = report_corruptions(evaluation, json);
+        printf("}\n");
+    } else if (code == EXIT_FINE && network->rule[0] != '\0') {
         printf("\nthe network's threshold is %s: %s\n",
                cupel_number_format_fixed(number, network->threshold, 2), network->rule);
+    }
     return code;
 }

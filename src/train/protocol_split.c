@@ -39,6 +39,11 @@ const char *cupel_protocol_kind_name(const cupel_protocol *protocol, cupel_proto
     return kind == CUPEL_KIND_CORRUPTED ? "corrupted" : "normal";
 }
 
+const char *cupel_protocol_corruption_name(const cupel_protocol *protocol, size_t index) {
+    const struct corruptions *const list = &protocol->corruptions;
+    return index < list->count ? corruption_name(list, index) : NULL;
+}
+
 /* --- parts --- */
 
 void part_release(struct protocol_part *part) {
