@@ -101,6 +101,7 @@ static void test_every_file_is_looked_at(void **state) {
     put("photo.png", "hello");
     put("manual.html", "<html>");
     put("a.jpg", "\xff\xd8\xff\xe0");
+    put("c.tar.gz", "\x1f\x8b\x08");
     put("b.zip", "PK\3\4");
     put("README", "hello");
     write_striped_idx(folder, "x", 7, 0, SIDE);
@@ -114,6 +115,7 @@ static void test_every_file_is_looked_at(void **state) {
                             "/download: is a web page\0/photo.png is not a PNG\0"
                             "/manual.html: a web page, which is passed over\n\0"
                             "/a.jpg: a JPEG image, which is passed over: save it as PNG\n\0"
+                            "/c.tar.gz: a tar archive, which is passed over: unpack it\n\0"
                             "/b.zip: a zip archive, which is passed over: unpack it\n\0"
                             "/other.dat: 7 images of 8 x 8\n\0";
          *name != '\0'; name += strlen(name) + 1)

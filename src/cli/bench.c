@@ -234,7 +234,7 @@ static int fresh_scorer(cupel_scorer **out, cupel_context *context, cupel_recipe
     cupel_tensors *weights = NULL;
     char path[] = "/tmp/cupel-bench-XXXXXX";
     const int file = mkstemp(path);
-    int code = file >= 0 ? EXIT_FINE : fail_with(CUPEL_STATUS_IO, "cannot make a file in /tmp");
+    int code = file >= 0 ? EXIT_FINE : complain_errno("make a file in", "/tmp");
     if (code == EXIT_FINE) /* the training step's memory is not the score's */
         code = fail_with(cupel_recipe_set(recipe, "train.batch=1", "bench"),
                          cupel_recipe_error(recipe));

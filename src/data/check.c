@@ -62,7 +62,7 @@ static bool ends_with(const char *text, const char *end) {
 
 static bool is_idx_name(const char *name) {
     return ends_with(name, "-ubyte") || ends_with(name, "-ubyte.gz") || ends_with(name, ".idx") ||
-           ends_with(name, ".gz");
+           ends_with(name, ".idx.gz");
 }
 
 static bool is_png_name(const char *name) {
@@ -123,15 +123,21 @@ static void tell_passed_over(struct check *check, const char *path, const char *
  * and files of unknown kinds are nobody's business. */
 static cupel_status check_any(struct check *check, const char *path, int64_t *pictures) {
     char head[HEAD_SIZE];
+    const int64_t damages = check->damages;
     const size_t size = read_head(check, path, head);
     const char *const kind = size == 0 ? NULL : file_kind(head, size);
+    if (check->damages > damages)
+        return CUPEL_STATUS_OK;
     const bool page = kind != NULL && strcmp(kind, "a web page") == 0;
     if (is_png_name(path) || (kind != NULL && strcmp(kind, "a PNG image") == 0))
         return check_png(check, path, pictures);
     if (page && !ends_with(path, ".html") && !ends_with(path, ".htm"))
         tell(check, true, "%s: is a web page and not data: get it again with cupel data get", path);
-    else if (is_idx_name(path) || (kind != NULL && (strcmp(kind, "an IDX file") == 0 ||
-                                                    strcmp(kind, "a gzip file") == 0)))
+    else if (ends_with(path, ".tar.gz"))
+        tell_passed_over(check, path, "a tar archive");
+    else if (is_idx_name(path) || ends_with(path, ".gz") ||
+             (kind != NULL &&
+              (strcmp(kind, "an IDX file") == 0 || strcmp(kind, "a gzip file") == 0)))
         return check_idx(check, path);
     else if (kind != NULL)
         tell_passed_over(check, path, kind);
