@@ -4,7 +4,7 @@
 # errno is not read after math functions and floating-point traps are not used, so giving both up
 # changes no value and lets loops vectorise.
 set(CUPEL_FLAGS
-    -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes
+    -Wall -Wextra -Wpedantic -Wshadow -Werror=vla -Wstrict-prototypes -Wmissing-prototypes
     -Wwrite-strings -Wpointer-arith -Wundef -Wformat=2
     -ffp-contract=off -fno-math-errno -fno-trapping-math)
 if(CUPEL_WERROR)

@@ -6,6 +6,7 @@
 
 #include "cupel/models.h"
 #include "cupel/program.h"
+#include "cupel/score.h"
 #include "cupel/trainer.h"
 #include "support/trainer.h"
 

@@ -1,4 +1,4 @@
-# The layers of the sources, from the bottom up; shared by check-layers and check-links.
+# The layers of sources and public headers, from the bottom up; shared by check-layers and check-links.
 package Layers;
 use strict;
 use warnings;
@@ -26,9 +26,31 @@ our %may = (
     cli => [qw(cli)],
 );
 
-# The layer a path below src/ lies in: src/backend/cpu/onednn/a.c is in backend/cpu.
+# The layer that a public header belongs to, and whose files may include it: that of the code behind
+# it, but for op.h: a descriptor speaks of nothing but types, so that kernels may know it too.
+# cupel.h draws in all of them and is for the outside alone.
+my %headers = (
+    base => [qw(file number status version)],
+    tensor => [qw(op tensor types)],
+    backend => [qw(machine)],
+    graph => [qw(context graph parameters)],
+    op => [qw(ops ops_here)],
+    compile => [qw(plan program)],
+    nn => [qw(layers models)],
+    data => [qw(baselines check dataset download image loader recipe synth)],
+    train => [qw(job metrics protocol trainer)],
+    method => [qw(score)],
+);
+my %public;
+for my $layer (keys %headers) {
+    $public{$_} = $layer for @{ $headers{$layer} };
+}
+
+# The layer a file of src/ or include/cupel/ lies in: src/backend/cpu/onednn/a.c is in backend/cpu.
+# undef: in none.
 sub layer_of {
     my ($path) = @_;
+    return $public{$1} if $path =~ m{(?:^|/)include/cupel/(\w+)\.h$};
     return 'backend' if $path =~ m{(?:^|/)src/backend/[^/]+$};
     return ($path =~ m{(?:^|/)src/(backend/[^/]+|[^/]+)/})[0];
 }

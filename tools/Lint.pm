@@ -6,7 +6,7 @@ package Lint;
 use strict;
 use warnings;
 use Exporter 'import';
-our @EXPORT = qw(root files slurp code_only complain allowed finish);
+our @EXPORT = qw(root files slurp code_only spliced complain allowed finish);
 
 my ($root, $name, $findings) = ('', '', 0);
 
@@ -51,6 +51,17 @@ sub code_only {
             : $keep_strings ? $string
             : substr($string, 0, 1) . $blank->(substr $string, 1, -1) . substr($string, -1);
     }gse;
+    return $text;
+}
+
+# Text with lines that end in a backslash joined to the next. Lines keep their numbers.
+sub spliced {
+    my ($text) = @_;
+    $text =~ s{((?:[^\n]*\\[ \t]*\n)+)([^\n]*)}{
+        my ($before, $last) = ($1, $2);
+        my $joined = $before =~ s/\\[ \t]*\n//g;
+        $before . $last . "\n" x $joined;
+    }ge;
     return $text;
 }
 

@@ -108,8 +108,8 @@ CUPEL_API void cupel_assign(cupel_node variable, cupel_node value);
 CUPEL_API void cupel_guard(cupel_node scalar);
 
 /* Adds adjoint nodes to the graph: out[i] = d loss / d wrt[i], for a scalar loss and any nodes.
- * Callable repeatedly. A wrt that the loss does not reach is an error by name. Status is that of
- * the graph. */
+ * Callable repeatedly. A wrt that the loss does not reach, or only through ops without a gradient,
+ * is an error by name (INVALID_ARGUMENT; the op is named too). Status is that of the graph. */
 CUPEL_API CUPEL_CHECKED cupel_status cupel_graph_add_gradients(cupel_graph *graph, cupel_node loss,
                                                                size_t n, const cupel_node *wrt,
                                                                cupel_node *out);
@@ -117,6 +117,22 @@ CUPEL_API CUPEL_CHECKED cupel_status cupel_graph_add_gradients(cupel_graph *grap
  * declaration order: at most max of them go to out; returns how many there are. */
 CUPEL_API size_t cupel_graph_trainable(cupel_graph *graph, const char *prefix, size_t max,
                                        cupel_node *out);
+
+/* What the adjoint of an op (op.h) gets: it builds nodes for diff_inputs[i] where wanted[i]. */
+typedef struct cupel_adjoint {
+    cupel_graph *graph;
+    const void *attrs;
+    int n_inputs;
+    const cupel_node *inputs;
+    int n_outputs;
+    const cupel_node *outputs;
+    const cupel_node *diff_outputs; /* none where the loss does not depend on that output */
+    const bool *wanted;             /* per input */
+    /* All none at entry. Each that is set has its input's shape; one that is wanted and left none
+     * adds nothing, as a gradient of zero does (a wrt to which nothing is added is refused). An
+     * operand that should have a gradient, but has none, fails instead. */
+    cupel_node *diff_inputs;
+} cupel_adjoint;
 
 /* Appends an op by descriptor: the way for operations from outside; built-in ones have builders.
  * attrs: op->attr_size bytes, copied. The node returned is output 0. */

@@ -36,13 +36,12 @@ CUPEL_API cupel_node cupel_layer_conv_transpose2d(cupel_node x, const char *name
 CUPEL_API cupel_node cupel_layer_batch_norm(cupel_node x, const char *name, bool training,
                                             double momentum, double epsilon);
 
-/* --- losses: elementwise or per row; reduce them as you need --- */
+/* --- losses: elementwise or per row; reduce them as you need; cupel_cross_entropy() is an op
+ * --- */
 /* (a - b)^2. */
 CUPEL_API cupel_node cupel_squared_error(cupel_node a, cupel_node b);
 /* softplus(x) - x t: -log p(t) of Bernoulli(sigmoid(x)), elementwise. */
 CUPEL_API cupel_node cupel_bernoulli_cross_entropy(cupel_node logits, cupel_node targets);
-/* [N, K] logits and [N] I64 labels to [N] losses: -log softmax(x)[label]. */
-CUPEL_API cupel_node cupel_cross_entropy(cupel_node logits, cupel_node labels);
 /* (1 - p_label^q) / q per row, 0 < q <= 1; Zhang and Sabuncu 2018. */
 CUPEL_API cupel_node cupel_generalized_cross_entropy(cupel_node logits, cupel_node labels,
                                                      double q);
@@ -96,8 +95,6 @@ CUPEL_API void cupel_optimizer_minimize(cupel_graph *graph, const char *name,
     (cupel_here(__FILE__, __LINE__), (cupel_squared_error)(__VA_ARGS__))
 #define cupel_bernoulli_cross_entropy(...) \
     (cupel_here(__FILE__, __LINE__), (cupel_bernoulli_cross_entropy)(__VA_ARGS__))
-#define cupel_cross_entropy(...) \
-    (cupel_here(__FILE__, __LINE__), (cupel_cross_entropy)(__VA_ARGS__))
 #define cupel_generalized_cross_entropy(...) \
     (cupel_here(__FILE__, __LINE__), (cupel_generalized_cross_entropy)(__VA_ARGS__))
 #define cupel_gaussian_kl(...) (cupel_here(__FILE__, __LINE__), (cupel_gaussian_kl)(__VA_ARGS__))

@@ -15,6 +15,15 @@
 extern "C" {
 #endif
 
+/* What a scorer (score.h) says of one image, in nats, summed over its pixels and latents. Weights
+ * so large that the arithmetic overflows give scores that are not finite: they say nothing, neither
+ * "normal" nor "anomalous". */
+typedef struct cupel_score {
+    double score;          /* reconstruction + kl */
+    double reconstruction; /* reconstruction error */
+    double kl;
+} cupel_score;
+
 typedef struct cupel_metric {
     double value;     /* NaN when undefined */
     double low, high; /* 95 % interval where the metric has one, else NaN */

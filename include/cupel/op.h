@@ -4,13 +4,13 @@
  * outside, which run on plain host layouts and are opaque to fusion.
  *
  *   1. define a `static const cupel_op` with infer, adjoint (or NULL) and run
- *   2. cupel_context_register_op()
- *   3. cupel_apply() it in graphs
+ *   2. cupel_context_register_op() (context.h)
+ *   3. cupel_apply() it in graphs (graph.h)
  */
 #ifndef CUPEL_OP_H
 #define CUPEL_OP_H
 
-#include <cupel/graph.h>
+#include <cupel/types.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -34,21 +34,8 @@ typedef struct cupel_op_view {
 CUPEL_API cupel_status cupel_op_fail(const cupel_op_view *view, cupel_status status,
                                      const char *format, ...) CUPEL_PRINTF(3, 4);
 
-/* What an adjoint gets: builds nodes for diff_inputs[i] where wanted[i]. */
-typedef struct cupel_adjoint {
-    cupel_graph *graph;
-    const void *attrs;
-    int n_inputs;
-    const cupel_node *inputs;
-    int n_outputs;
-    const cupel_node *outputs;
-    const cupel_node *diff_outputs; /* none where the loss does not depend on that output */
-    const bool *wanted;             /* per input */
-    /* All none at entry. Each that is set has its input's shape; one that is wanted and left none
-     * adds nothing, as a gradient of zero does (a wrt to which nothing is added is refused). An
-     * operand that should have a gradient, but has none, fails instead. */
-    cupel_node *diff_inputs;
-} cupel_adjoint;
+/* What an adjoint gets: nodes, so it stands in graph.h. */
+typedef struct cupel_adjoint cupel_adjoint;
 
 /* One execution on plain host memory. */
 typedef struct cupel_op_call {

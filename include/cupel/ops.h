@@ -151,6 +151,10 @@ CUPEL_API cupel_node cupel_batch_norm_inference(cupel_node x, cupel_node gamma, 
                                                 cupel_node mean, cupel_node variance,
                                                 double epsilon);
 
+/* --- loss --- */
+/* [N, K] logits and [N] I64 labels to [N] losses: -log softmax(x)[label]. */
+CUPEL_API cupel_node cupel_cross_entropy(cupel_node logits, cupel_node labels);
+
 /* --- randomness: a draw is a function of (seed, the node's scoped name, step, row, element) --- */
 typedef struct cupel_rng {
     cupel_node seed; /* U64 scalar */

@@ -64,6 +64,8 @@
     (cupel_here(__FILE__, __LINE__), (cupel_batch_norm_train)(__VA_ARGS__))
 #define cupel_batch_norm_inference(...) \
     (cupel_here(__FILE__, __LINE__), (cupel_batch_norm_inference)(__VA_ARGS__))
+#define cupel_cross_entropy(...) \
+    (cupel_here(__FILE__, __LINE__), (cupel_cross_entropy)(__VA_ARGS__))
 #define cupel_rng_inputs(...) (cupel_here(__FILE__, __LINE__), (cupel_rng_inputs)(__VA_ARGS__))
 #define cupel_sample_normal(...) \
     (cupel_here(__FILE__, __LINE__), (cupel_sample_normal)(__VA_ARGS__))

@@ -14,6 +14,7 @@
 
 #include <cupel/context.h>
 #include <cupel/dataset.h>
+#include <cupel/metrics.h>
 #include <cupel/program.h>
 #include <cupel/recipe.h>
 
@@ -22,14 +23,6 @@ extern "C" {
 #endif
 
 typedef struct cupel_scorer cupel_scorer;
-
-/* Nats, summed over the pixels and the latents of one image. Weights so large that the arithmetic
- * overflows give scores that are not finite: they say nothing, neither "normal" nor "anomalous". */
-typedef struct cupel_score {
-    double score;          /* reconstruction + kl */
-    double reconstruction; /* reconstruction error */
-    double kl;
-} cupel_score;
 
 /* Right when zeroed. */
 typedef struct cupel_scorer_options {

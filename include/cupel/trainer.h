@@ -20,7 +20,6 @@
 #include <cupel/dataset.h>
 #include <cupel/plan.h>
 #include <cupel/recipe.h>
-#include <cupel/score.h>
 
 #ifdef __cplusplus
 extern "C" {

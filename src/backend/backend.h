@@ -12,7 +12,6 @@
 
 #include "base/error.h"
 #include "cupel/op.h"
-#include "cupel/program.h"
 
 enum { KERNEL_MAX_OPERANDS = 80, KERNEL_MAX_PACKS = 4 };
 
@@ -30,6 +29,7 @@ struct kernel_pack {
 };
 
 struct kernel;
+struct cupel_log;
 
 /* A kernel made ready for one node. Immutable once the program is compiled. */
 struct kernel_plan {
@@ -148,6 +148,8 @@ struct backend {
     cupel_status (*execute)(struct backend *backend, struct exec_frame *frame);
     void (*destroy)(struct backend *backend);
     void *user;
+    /* Tells what the user asked of this device in vain; NULL: nothing can be asked. */
+    void (*check_environment)(const struct cupel_log *log);
     /* What the bits of its kernels depend on, recorded in plans; NULL: nothing. */
     const char *instruction_set; /* "avx512" */
     const char *kernel_library;  /* "oneDNN 2.6.3" */
@@ -173,6 +175,8 @@ const struct kernel *const *ref_device_kernels(struct backend *backend, const ch
 const struct kernel *const *cpu_kernels(struct backend *backend, const char *op);
 /* The channel block that suits this processor's vectors: 16, 8, or 1. */
 int cpu_channel_block(void);
+/* Warns of names in CUPEL_DISABLE and CUPEL_ISA that match nothing. */
+void cpu_check_environment(const struct cupel_log *log);
 /* "avx512", and "oneDNN 2.6.3". */
 const char *cpu_instruction_set(void);
 const char *cpu_kernel_library(void);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <cupel/number.h>
+#include <cupel/score.h>
 #include <cupel/trainer.h>
 
 #include "commands.h"

@@ -9,6 +9,7 @@
 #include "backend/backend.h"
 #include "base/arena.h"
 #include "compile/measure.h"
+#include "cupel/program.h"
 #include "graph/context_internal.h"
 #include "graph/graph_internal.h"
 

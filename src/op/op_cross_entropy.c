@@ -7,7 +7,6 @@
  * NaN: propagates to its row.
  * Test: tests/test_op_loss.c
  */
-#include "cupel/layers.h"
 #include "op/op_internal.h"
 
 static cupel_status infer(const cupel_op_view *view) {

@@ -7,7 +7,7 @@
 #define CUPEL_TRAIN_EVALUATOR_H
 
 #include "cupel/dataset.h"
-#include "cupel/score.h"
+#include "cupel/metrics.h"
 #include "train/network.h"
 
 struct evaluator {
