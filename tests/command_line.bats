@@ -166,6 +166,22 @@ load support/cli.bash
     says "reference kernels"
 }
 
+@test "whichever kernels are removed, convolutions compile and run" {
+    for disabled in vec vec:reorder onednn,vec; do
+        run env CUPEL_DISABLE=$disabled "$CUPEL" inspect "$RECIPES/demo.yaml"
+        [ "$status" -eq 0 ]
+        [[ "$output" != *warning*CUPEL_DISABLE* ]]
+    done
+    CUPEL_DISABLE=vec:reorder "$CUPEL" bench step conv-vae --batch 2 --threads 1 --steps 1 --quiet
+}
+
+@test "names of kernels and instruction sets that match nothing are told" {
+    run env CUPEL_DISABLE=bogus CUPEL_ISA=foo "$CUPEL" inspect "$TINY"
+    [ "$status" -eq 0 ]
+    says 'warning: CUPEL_DISABLE: no kernel that can be removed has a name that begins with "bogus"'
+    says 'warning: CUPEL_ISA=foo'
+}
+
 @test "an unknown device: exit code 5" {
     CUPEL_DEVICE=abacus fails_with 5 "$CUPEL" inspect "$TINY"
     says "reference"

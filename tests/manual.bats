@@ -15,6 +15,10 @@ COMMANDS=$("$CUPEL" help | sed -n "/^  cupel/d; s/^  \([a-z]*\) .*/\1/p")
     done
     grep -q "^train.epochs (10)" "$BATS_TEST_TMPDIR/plain"
     grep -q "^7$" "$BATS_TEST_TMPDIR/plain"
+    # every variable that the sources read
+    for variable in $(grep -rhoE 'getenv\("(CUPEL_[A-Z]+|NO_COLOR)"' "$CUPEL_SOURCE_DIR/src" | cut -d'"' -f2 | sort -u); do
+        grep -q "^$variable" "$BATS_TEST_TMPDIR/plain" || { echo "$variable"; false; }
+    done
     # no line is a request that was not meant as one
     [ -z "$(grep "^[.']" "$BATS_TEST_TMPDIR/cupel.1" | grep -v '^\.\(TH\|SH\|SS\|TP\)')" ]
 }

@@ -43,6 +43,9 @@ static void test_reference_is_last(void **state) {
     }
     CHECK(contains("conv2d", "onednn:conv"));
     CHECK(contains("add", "vec:chain"));
+    const struct kernel *const *reorders = cpu_kernels(NULL, "reorder");
+    CHECK_I64(length(reorders), 2);
+    CHECK((reorders[1]->flags & KERNEL_REFERENCE) != 0);
 }
 
 static void test_disable(void **state) {
@@ -75,6 +78,50 @@ static void test_isa(void **state) {
     setenv("CUPEL_ISA", "nonsense", 1);
     CHECK_I64(cpu_isa(), here);
     unsetenv("CUPEL_ISA");
+}
+
+static char warnings[512];
+
+static void keep(void *user, const char *level, const char *line) {
+    (void)user;
+    CHECK_STRING(level, "warning");
+    strncat(warnings, line, sizeof warnings - strlen(warnings) - 1);
+    strncat(warnings, "\n", sizeof warnings - strlen(warnings) - 1);
+}
+
+static const char *warnings_with(const char *disable, const char *isa) {
+    cupel_context *context;
+    setenv("CUPEL_DISABLE", disable, 1);
+    setenv("CUPEL_ISA", isa, 1);
+    warnings[0] = '\0';
+    CHECK_OK(cupel_context_create(&context, &(cupel_context_options){.log = keep}));
+    CHECK_OK(cupel_context_destroy(context));
+    unsetenv("CUPEL_DISABLE");
+    unsetenv("CUPEL_ISA");
+    return warnings;
+}
+
+/* What matches nothing is told when a context is made, by its name. */
+static void test_names_that_match_nothing(void **state) {
+    (void)state;
+    CHECK_STRING(warnings_with("onednn,vec:chain,", "baseline"), "");
+    CHECK_STRING(warnings_with("", ""), "");
+    CHECK_CONTAINS(warnings_with("vec,bogus", ""), "CUPEL_DISABLE");
+    CHECK_CONTAINS(warnings, "\"bogus\"");
+    CHECK(strstr(warnings, "\"vec\"") == NULL);
+    CHECK_CONTAINS(warnings_with("ref", ""), "\"ref\""); /* which always stays */
+    CHECK_CONTAINS(warnings_with("", "foo"), "CUPEL_ISA=foo");
+    CHECK_CONTAINS(warnings, cpu_instruction_set());
+    if (cpu_isa() < CPU_ISA_AVX512)
+        CHECK_CONTAINS(warnings_with("", "avx512"), "does not have it");
+    cupel_context *context; /* the reference device has nothing to remove */
+    setenv("CUPEL_DISABLE", "bogus", 1);
+    warnings[0] = '\0';
+    CHECK_OK(cupel_context_create(&context,
+                                  &(cupel_context_options){.device = "reference", .log = keep}));
+    CHECK_OK(cupel_context_destroy(context));
+    unsetenv("CUPEL_DISABLE");
+    CHECK_STRING(warnings, "");
 }
 
 static void test_devices(void **state) {
@@ -313,6 +360,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_reference_is_last),
         cmocka_unit_test(test_disable),
         cmocka_unit_test(test_isa),
+        cmocka_unit_test(test_names_that_match_nothing),
         cmocka_unit_test(test_devices),
         cmocka_unit_test(test_execution),
         cmocka_unit_test(test_visits_and_failures),

@@ -1,6 +1,6 @@
 /*
  * Changes of layout: every pair, channels and pixels that leave remainders, against the definition
- * (the helper's own element-by-element formula).
+ * (the helper's own element-by-element formula); the vector kernel and the reference.
  */
 #include "support/kernel_case.h"
 
@@ -27,9 +27,9 @@ static void check_pair(cupel_layout from, cupel_layout to, cupel_shape shape) {
     case_infer(&c);
     case_layout(&c, 0, to);
     case_fill(&c, 5);
-    const struct kernel *kernel = case_kernel("reorder", "vec:reorder");
-    for (int threads = 1; threads <= 3; threads++) {
-        CHECK(case_run(&c, kernel, threads));
+    for (int threads = 0; threads <= 3; threads++) {
+        CHECK(case_run(&c, case_kernel("reorder", threads == 0 ? "ref" : "vec:reorder"),
+                       threads == 0 ? 1 : threads));
         CHECK(memcmp(c.values[0], c.results[0], (size_t)cupel_shape_count(shape) * sizeof(float)) ==
               0);
     }
@@ -64,6 +64,8 @@ static void test_declines(void **state) {
     case_infer(&c);
     case_layout(&c, 0, CUPEL_LAYOUT_NCHW8C);
     CHECK(!case_run(&c, case_kernel("reorder", "vec:reorder"), 1));
+    CHECK_CONTAINS(c.why, "multiple");
+    CHECK(!case_run(&c, case_kernel("reorder", "ref"), 1));
     CHECK_CONTAINS(c.why, "multiple");
     case_release(&c);
 }

@@ -3,6 +3,7 @@
  * layouts, packs, fused chains and swept updates, against the reference compile of the same graph
  * in f64; and one thread against two.
  */
+#define _POSIX_C_SOURCE 200809L
 #include "support/check.h"
 #include "support/random_graph.h"
 
@@ -233,6 +234,25 @@ static void fast_programs_train_like_the_reference(void **state) {
     print_message("worst error %.2g\n", worst);
 }
 
+/* Whichever kernels a user removes: the reference of each op is there, changes of layout
+ * included. */
+static void programs_without_some_kernels_train_like_the_reference(void **state) {
+    (void)state;
+    static const char *const removed[] = {"vec:reorder", "vec", "onednn,vec:matmul"};
+    for (uint64_t seed = 1; seed <= 12; seed++) {
+        struct trained expected = train((struct way){"reference", CUPEL_TYPE_F64, true, 1}, seed);
+        for (size_t r = 0; r < sizeof removed / sizeof removed[0]; r++) {
+            check_context("seed %" PRIu64 " without %s", seed, removed[r]);
+            CHECK(setenv("CUPEL_DISABLE", removed[r], 1) == 0);
+            struct trained fast = train((struct way){"cpu", CUPEL_TYPE_F32, false, 1}, seed);
+            CHECK(unsetenv("CUPEL_DISABLE") == 0);
+            (void)compare(&fast, &expected, 5e-5);
+            cupel_tensors_destroy(fast.parameters);
+        }
+        cupel_tensors_destroy(expected.parameters);
+    }
+}
+
 static void fast_programs_in_f64_are_exact(void **state) {
     (void)state;
     for (uint64_t seed = 1; seed <= 15; seed++) {
@@ -249,6 +269,7 @@ static void fast_programs_in_f64_are_exact(void **state) {
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fast_programs_train_like_the_reference),
+        cmocka_unit_test(programs_without_some_kernels_train_like_the_reference),
         cmocka_unit_test(fast_programs_in_f64_are_exact),
     };
     return CHECK_MAIN(tests);

@@ -150,6 +150,7 @@ cupel_status backend_create(struct backend **out, const char *name) {
         .channel_block = cpu ? cpu_channel_block() : 1,
         .execute = backend_execute_in_order,
         .destroy = host_destroy,
+        .check_environment = cpu ? cpu_check_environment : NULL,
         .instruction_set = cpu ? cpu_instruction_set() : NULL,
         .kernel_library = cpu ? cpu_kernel_library() : NULL,
     };

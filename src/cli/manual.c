@@ -90,6 +90,11 @@ void print_manual(FILE *stream) {
         ".TP\n\\fBCUPEL_DATA\\fR\nthe folder of the data sets, without \\-\\-data\n"
         ".TP\n\\fBNO_COLOR\\fR\nno colours on standard error\n"
         ".TP\n\\fBCUPEL_TRACE\\fR=dispatch\nsays which kernels were chosen, and why others were "
-        "not\n",
+        "not\n"
+        ".TP\n\\fBCUPEL_DISABLE\\fR=\\fINAME\\fR[,\\fINAME\\fR...]\nremoves the kernels whose "
+        "names begin so, as \\fBonednn\\fR or \\fBvec:winograd\\fR; reference kernels stay\n"
+        ".TP\n\\fBCUPEL_ISA\\fR=baseline|avx2|avx512\nvector instructions no wider than these\n"
+        ".TP\n\\fBCUPEL_DEVICE\\fR=cpu|reference\nwhere programs run; on \\fBreference\\fR all "
+        "arithmetic is in double, and slow\n",
         stream);
 }

@@ -74,8 +74,8 @@ static cupel_status convert(struct choose *s, struct edge from, cupel_layout lay
     CUPEL_TRY(emit_node(c, &op_reorder, &attrs, compile_node(c, from.node)->name, 1, &from, &id));
     struct kernel_plan *plan = NULL;
     CUPEL_TRY(choose_kernel(c, compile_node(c, id), true, &plan));
-    if (!plan)
-        return cupel_fail(c->error, CUPEL_STATUS_UNSUPPORTED, "%s: no kernel changes its layout",
+    if (!plan) /* the reference does, on every device that has layouts */
+        return cupel_fail(c->error, CUPEL_STATUS_BUG, "%s: no kernel changes its layout",
                           compile_node(c, id)->name);
     /* An image's region pays where it leaves, others' where it enters theirs. */
     const int32_t payer = s->owner[from.node] >= 0 ? s->owner[from.node] : s->current;

@@ -23,6 +23,8 @@ cupel_status context_create_with_backend(cupel_context **out, struct backend *ba
         context->log.write = options->log;
         context->log.user = options->log_user;
     }
+    if (backend && backend->check_environment)
+        backend->check_environment(&context->log);
     *out = context;
     return CUPEL_STATUS_OK;
 }

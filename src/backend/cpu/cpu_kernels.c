@@ -11,6 +11,7 @@
 
 #include "backend/cpu/cpu.h"
 #include "backend/cpu/onednn/onednn.h"
+#include "base/log.h"
 
 /* In order of preference. */
 static const struct kernel *const tables[] = {
@@ -122,6 +123,50 @@ static void build_rows(struct backend *backend, const char *list) {
         if (reference != NULL && reference[0] != NULL)
             rows[i].list[rows[i].n] = reference[0];
     }
+}
+
+/* --- what the user asked for in vain --- */
+
+static bool any_kernel_begins(const char *word) {
+    for (size_t t = 0; t < sizeof tables / sizeof tables[0]; t++)
+        for (const struct kernel *k = tables[t]; k->op != NULL; k++)
+            if (disabled(word, k->name))
+                return true;
+    return false;
+}
+
+static void check_disabled(const struct cupel_log *log) {
+    const char *list = getenv("CUPEL_DISABLE");
+    while (list != NULL && *list != '\0') {
+        char word[64];
+        const size_t length = strcspn(list, ",");
+        snprintf(word, sizeof word, "%.*s", (int)(length < 63 ? length : 63), list);
+        if (length > 0 && !any_kernel_begins(word))
+            log_line(log, "warning",
+                     "CUPEL_DISABLE: no kernel that can be removed has a name that begins with "
+                     "\"%s\"; CUPEL_TRACE=dispatch shows the names",
+                     word);
+        list += length + (list[length] == ',');
+    }
+}
+
+static void check_isa(const struct cupel_log *log) {
+    const char *wanted = getenv("CUPEL_ISA");
+    const char *const taken = cpu_instruction_set();
+    if (wanted == NULL || *wanted == '\0' || strcmp(wanted, taken) == 0)
+        return;
+    bool known = false;
+    for (int isa = CPU_ISA_BASELINE; isa <= CPU_ISA_AVX512; isa++)
+        known = known || strcmp(wanted, cpu_isa_name((enum cpu_isa)isa)) == 0;
+    log_line(log, "warning", "CUPEL_ISA=%.40s: %s; %s is taken", wanted,
+             known ? "this processor does not have it"
+                   : "known are \"baseline\", \"avx2\" and \"avx512\"",
+             taken);
+}
+
+void cpu_check_environment(const struct cupel_log *log) {
+    check_disabled(log);
+    check_isa(log);
 }
 
 const struct kernel *const *cpu_kernels(struct backend *backend, const char *op) {

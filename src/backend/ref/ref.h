@@ -1,7 +1,7 @@
 /*
- * Reference kernels: the plain truth every other kernel is held against. They take plain layouts of
- * every type, compute in double, and round once at the end; integers and moved elements keep their
- * exact values. One thread, no blocking, no cleverness.
+ * Reference kernels: the plain truth every other kernel is held against. They take plain layouts
+ * (but for the change of layout itself) of every type, compute in double, and round once at the
+ * end; integers and moved elements keep their exact values. One thread, no blocking, no cleverness.
  *
  * A row is `{ "relu", ref_relu }`; ref_kernels() wraps it as a struct kernel. Operands of real
  * types arrive as double arrays (converted into scratch by the wrapper where they are not f64),
@@ -42,6 +42,8 @@ extern const struct ref_row ref_random_rows[];
 extern const struct ref_row ref_loss_rows[];
 extern const struct ref_row ref_update_rows[];
 extern const struct ref_row ref_effect_rows[]; /* assign, guard, stop_gradient, casts */
+
+extern const struct kernel ref_reorder_kernel;
 
 /* --- for kernels made of reference kernels (ref_fused.c, ref_product_update.c) --- */
 extern const struct kernel ref_fused_kernel, ref_sweep_kernel, ref_product_update_kernel;

@@ -225,16 +225,18 @@ static const struct kernel outside = {
 
 static const struct kernel *const outside_list[] = {&outside, NULL};
 static const struct kernel *const no_kernels[] = {NULL};
+/* The compiler's own op that every device needs as soon as it has layouts. */
+static const struct kernel *const reorder_list[] = {&ref_reorder_kernel, NULL};
 
 const struct kernel *const *ref_kernels(struct backend *backend, const char *op) {
     (void)backend;
     for (size_t i = 0; i < sizeof built_in / sizeof *built_in; i++)
         if (strcmp(built_in[i].op, op) == 0)
             return find_row(op) == NULL ? no_kernels : lists[i];
-    return outside_list;
+    return strcmp(op, "reorder") == 0 ? reorder_list : outside_list;
 }
 
-/* The compiler's own ops, which the device "reference" runs fused and every other splits. */
+/* The compiler's other ops, which the device "reference" runs fused and every other splits. */
 static const struct kernel *const fused_list[] = {&ref_fused_kernel, NULL};
 static const struct kernel *const sweep_list[] = {&ref_sweep_kernel, NULL};
 static const struct kernel *const product_update_list[] = {&ref_product_update_kernel, NULL};
