@@ -314,13 +314,78 @@ static void what_lies_behind_the_loss_is_not_reached(void **state) {
     expect_refused(CUPEL_STATUS_INVALID_ARGUMENT, "does not depend on");
 }
 
-static void a_wrt_behind_a_wall_is_not_reached(void **state) {
+/* A loss of x [2] whose gradient ends somewhere on the way. */
+static cupel_node behind_stop(cupel_node x) {
+    return sum(cupel_named(cupel_stop_gradient(x), "wall"));
+}
+
+static cupel_node behind_sign(cupel_node x) {
+    return sum(cupel_scale(cupel_named(cupel_sign(cupel_exp(x)), "wall"), 2));
+}
+
+static cupel_node behind_compare(cupel_node x) {
+    return sum(cupel_named(cupel_compare(CUPEL_LESS, cupel_scalar(graph, 1), x), "wall"));
+}
+
+static cupel_node behind_integers(cupel_node x) {
+    const cupel_node whole = cupel_named(cupel_cast(cupel_relu(x), CUPEL_TYPE_I64), "wall");
+    return sum(cupel_cast(whole, CUPEL_TYPE_REAL));
+}
+
+static cupel_node behind_argmax(cupel_node x) {
+    const cupel_node best = cupel_named(cupel_argmax(cupel_neg(x), 0), "wall");
+    const cupel_node table = cupel_full(graph, CUPEL_TYPE_REAL, CUPEL_SHAPE(2), 3);
+    return sum(cupel_gather(table, cupel_reshape(best, CUPEL_SHAPE(1))));
+}
+
+static cupel_node behind_two(cupel_node x) {
+    const cupel_node sign = cupel_named(cupel_sign(x), "wall");
+    return sum(cupel_add(sign, cupel_stop_gradient(x)));
+}
+
+/* select adds nothing to its condition. */
+static cupel_node behind_condition(cupel_node x) {
+    const cupel_node one = cupel_full(graph, CUPEL_TYPE_REAL, CUPEL_SHAPE(2), 1);
+    return sum(cupel_named(cupel_select(cupel_exp(x), one, cupel_neg(one)), "wall"));
+}
+
+static void a_wrt_behind_a_wall_is_told_with_the_wall(void **state) {
     (void)state;
-    const cupel_node x = input("x", CUPEL_SHAPE(2));
+    static const struct {
+        cupel_node (*loss)(cupel_node x);
+        const char *part;
+    } rows[] = {
+        {behind_stop, "'x' only through stop_gradient (node 'wall'), which has no gradient"},
+        {behind_sign, "'x' only through sign (node 'wall'), which has no gradient"},
+        {behind_compare, "'x' only through compare (node 'wall'), which has no gradient"},
+        {behind_integers, "'x' only through cast (node 'wall'), which has no gradient"},
+        {behind_argmax, "'x' only through argmax (node 'wall'), which has no gradient"},
+        {behind_condition, "'x' only through select (node 'wall'), which has no gradient"},
+        {behind_two, "sign (node 'wall') and 1 more op, which have no gradient"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        cupel_graph *const outer = graph;
+        CHECK_OK(cupel_graph_create(&graph, context, NULL));
+        const cupel_node x = input("x", CUPEL_SHAPE(2));
+        cupel_node out;
+        check_context("%s", rows[i].part);
+        CHECK(cupel_graph_add_gradients(graph, rows[i].loss(x), 1, &x, &out) != CUPEL_STATUS_OK);
+        expect_refused(CUPEL_STATUS_INVALID_ARGUMENT, rows[i].part);
+        CHECK_OK(cupel_graph_destroy(graph));
+        graph = outer;
+    }
+}
+
+/* Another way past the wall is enough, and an end that the loss does not use is none of its. */
+static void a_wall_beside_the_way_is_no_matter(void **state) {
+    (void)state;
+    const double x[] = {2, 3}, expected[] = {1, 1};
+    const cupel_node in = input("x", CUPEL_SHAPE(2)), other = input("other", CUPEL_SHAPE(2));
+    expect_gradient(sum(cupel_add(in, cupel_sign(in))), in, x, 2, expected, 2);
+    (void)cupel_argmax(other, 0);
     cupel_node out;
-    CHECK(cupel_graph_add_gradients(graph, sum(cupel_stop_gradient(x)), 1, &x, &out) !=
-          CUPEL_STATUS_OK);
-    expect_refused(CUPEL_STATUS_INVALID_ARGUMENT, "does not depend on 'x'");
+    CHECK(cupel_graph_add_gradients(graph, sum(in), 1, &other, &out) != CUPEL_STATUS_OK);
+    expect_refused(CUPEL_STATUS_INVALID_ARGUMENT, "does not depend on 'other'");
 }
 
 static void the_loss_is_a_real_scalar(void **state) {
@@ -468,7 +533,8 @@ int main(int argc, char **argv) {
         TEST(other_outputs_do_not_count),
         TEST(a_wrt_that_is_not_reached_is_named),
         TEST(what_lies_behind_the_loss_is_not_reached),
-        TEST(a_wrt_behind_a_wall_is_not_reached),
+        TEST(a_wrt_behind_a_wall_is_told_with_the_wall),
+        TEST(a_wall_beside_the_way_is_no_matter),
         TEST(the_loss_is_a_real_scalar),
         TEST(a_wrt_is_real),
         TEST(nodes_of_another_graph_are_refused),

@@ -3,6 +3,7 @@
  * the same graph. Contributions to one value are summed in the order of the nodes that made them,
  * so the sum does not depend on how the walk goes. Test: tests/test_gradients.c
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -185,6 +186,80 @@ static cupel_status walk_back(struct sweep *sweep, cupel_node loss) {
     return CUPEL_STATUS_OK;
 }
 
+/* --- why a wrt is left without a gradient --- */
+
+static const struct contribution *contributions_to(const struct sweep *sweep, struct edge edge) {
+    return sweep->adjoint[sweep->first[edge.node] + edge.output];
+}
+
+/* Whether a gradient that comes to the outputs of node id ends there: the op has none, it yields
+ * no real value, or its adjoint added nothing to any operand in `taken`. */
+static bool ends_gradient(const struct sweep *sweep, uint32_t id, const bool *taken) {
+    const struct graph_node *node = graph_node_at(sweep->graph, id);
+    bool real = false, arrived = false, added = false;
+    for (uint32_t k = 0; k < node->n_outputs; k++) {
+        real = real || cupel_type_is_real(node->outputs[k].type);
+        arrived = arrived || contributions_to(sweep, (struct edge){id, k});
+    }
+    for (uint32_t i = 0; i < node->n_inputs; i++)
+        added = added || (taken[i] && contributions_to(sweep, node->inputs[i]));
+    return (node->op->flags & CUPEL_OP_NO_GRADIENT) || !real || (arrived && !added);
+}
+
+/* The ops at which gradients end on all ways from the loss to the wrt: the first of them, or NULL
+ * where there is no way at all, and how many there are. */
+static cupel_status find_ends(struct sweep *sweep, cupel_node loss, cupel_node wrt,
+                              const struct graph_node **first, size_t *n) {
+    bool *behind = arena_alloc(&sweep->arena, sweep->count + 1, sizeof(*behind)); /* the loss */
+    bool *passed = arena_alloc(&sweep->arena, sweep->count + 1, sizeof(*passed));
+    *first = NULL;
+    *n = 0;
+    if (!behind || !passed)
+        return CUPEL_STATUS_OUT_OF_MEMORY;
+    behind[loss.id] = true;
+    for (uint32_t id = loss.id + 1; id-- > 0;)
+        for (uint32_t i = 0; behind[id] && i < graph_node_at(sweep->graph, id)->n_inputs; i++)
+            behind[graph_node_at(sweep->graph, id)->inputs[i].node] = true;
+    for (uint32_t id = wrt.id + 1; id <= loss.id; id++) {
+        const struct graph_node *node = graph_node_at(sweep->graph, id);
+        bool *taken = arena_alloc(&sweep->arena, node->n_inputs + 1, sizeof(*taken));
+        bool any = false;
+        if (!taken)
+            return CUPEL_STATUS_OUT_OF_MEMORY;
+        for (uint32_t i = 0; behind[id] && i < node->n_inputs; i++) {
+            const struct edge edge = node->inputs[i];
+            taken[i] = passed[edge.node] || (edge.node == wrt.id && edge.output == wrt.output);
+            any = any || taken[i];
+        }
+        if (any && ends_gradient(sweep, id, taken)) {
+            *first = *n == 0 ? node : *first;
+            ++*n;
+        } else {
+            passed[id] = any;
+        }
+    }
+    return CUPEL_STATUS_OK;
+}
+
+static cupel_status fail_unreached(struct sweep *sweep, cupel_node loss, cupel_node wrt) {
+    const struct graph_node *end;
+    size_t n;
+    CUPEL_TRY(find_ends(sweep, loss, wrt, &end, &n));
+    const char *const from = cupel_node_name(loss), *const to = cupel_node_name(wrt);
+    char others[64] = "";
+    if (n > 1)
+        snprintf(others, sizeof(others), " and %zu more op%s", n - 1, n > 2 ? "s" : "");
+    if (n == 0)
+        graph_fail(sweep->graph, CUPEL_STATUS_INVALID_ARGUMENT,
+                   "gradients: the loss '%s' does not depend on '%s'", from, to);
+    else
+        graph_fail(sweep->graph, CUPEL_STATUS_INVALID_ARGUMENT,
+                   "gradients: the loss '%s' reaches '%s' only through %s (node '%s')%s, which "
+                   "%s no gradient: drop that wrt, or compute the loss another way",
+                   from, to, end->op->name, end->name, others, n > 1 ? "have" : "has");
+    return sweep->graph->error.status;
+}
+
 static cupel_status prepare(struct sweep *sweep) {
     const size_t count = sweep->count;
     uint32_t edges = 0;
@@ -242,9 +317,7 @@ cupel_status cupel_graph_add_gradients(cupel_graph *graph, cupel_node loss, size
     CUPEL_TRY_DONE(walk_back(&sweep, loss));
     for (size_t i = 0; i < n; i++)
         if (cupel_is_poisoned(out[i]))
-            graph_fail(graph, CUPEL_STATUS_INVALID_ARGUMENT,
-                       "gradients: the loss '%s' does not depend on '%s'", cupel_node_name(loss),
-                       cupel_node_name(wrt[i]));
+            CUPEL_TRY_DONE(fail_unreached(&sweep, loss, wrt[i]));
 done:
     if (status == CUPEL_STATUS_OUT_OF_MEMORY)
         graph_fail(graph, status, "no memory to differentiate a graph of %u nodes", sweep.count);
