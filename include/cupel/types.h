@@ -57,13 +57,24 @@ typedef struct cupel_shape {
     int64_t dims[CUPEL_MAX_RANK];
 } cupel_shape;
 
-/* CUPEL_SHAPE(100, 1, 32, 32); the scalar is cupel_shape_scalar(). C only. */
+CUPEL_API cupel_shape cupel_shape_make(int rank, const int64_t *dims);
+CUPEL_API cupel_shape cupel_shape_scalar(void);
+
+/* CUPEL_SHAPE(100, 1, 32, 32); the scalar is cupel_shape_scalar(). */
+#ifdef __cplusplus
+extern "C++" {
+template <typename... Extents> inline cupel_shape cupel_shape_of(Extents... extents) {
+    const int64_t dims[] = {static_cast<int64_t>(extents)...};
+    return cupel_shape_make(static_cast<int>(sizeof...(extents)), dims);
+}
+}
+#define CUPEL_SHAPE(...) (cupel_shape_of(__VA_ARGS__))
+#else
 #define CUPEL_SHAPE(...) \
     (cupel_shape_make((int)(sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), \
                       (const int64_t[]){__VA_ARGS__}))
+#endif
 
-CUPEL_API cupel_shape cupel_shape_make(int rank, const int64_t *dims);
-CUPEL_API cupel_shape cupel_shape_scalar(void);
 CUPEL_API int64_t cupel_shape_count(cupel_shape shape);
 CUPEL_API bool cupel_shape_equal(cupel_shape a, cupel_shape b);
 /* Rank within 0..CUPEL_MAX_RANK, extents positive, and the count times 8 bytes fits in 2^62. */
