@@ -4,7 +4,7 @@
 #   make demo     run the main job on the sample in the repository
 #   make test     run the tests           (make test TESTS=REGEX runs those whose name matches)
 #   make check    run the checks of style, layering, banned calls and READMEs
-#   make bench    run the benchmarks
+#   make bench    run the benchmarks (beside the peers that bench/install-peers has made)
 #   make install  install (PREFIX=/usr/local, DESTDIR)
 #   make clean    remove the build folder
 BUILD = build
@@ -34,12 +34,15 @@ demo: deps
 
 test: deps
 	@$(MAKE) --no-print-directory all
-	@ctest --test-dir $(BUILD) --output-on-failure $(if $(TESTS),-R '$(TESTS)')
+	@OMP_WAIT_POLICY=passive ctest --test-dir $(BUILD) -j $(JOBS) --output-on-failure \
+	    $(if $(TESTS),-R '$(TESTS)')
 
 check:
 	@tools/check
 
 bench: deps
+	@command -v python3 >/dev/null || { echo "make bench runs a Python script and python3 is missing:" \
+	    "install it (on Debian: apt-get install python3)" >&2; exit 1; }
 	@$(MAKE) --no-print-directory all
 	@cmake --build $(BUILD) -j $(JOBS) --target bench_peak
 	@bench/run $(BUILD) $(BENCH_ARGS)
