@@ -340,10 +340,8 @@ small_test() { # FOLDER LABELS PIXELS: pieces of Perl
     local child code=0 before
     env --default-signal=TERM "$CUPEL" train --resume q --epochs 100000 --quiet 2>/dev/null 3>&- &
     child=$!
-    for _ in $(seq 1000); do
-        [ "$(wc -l <q/metrics.jsonl)" -gt 3 ] && break
-        sleep 0.01
-    done
+    more_than_three() { [ "$(wc -l <q/metrics.jsonl)" -gt 3 ]; }
+    wait_until more_than_three
     fails_with 1 "$CUPEL" train --resume q
     says "q is in use by another process"
     fails_with 1 "$CUPEL" train "$TINY" --data "$RECIPES" --out q --force

@@ -36,6 +36,15 @@ setup_file() {
     same_run "$RUN" "$BATS_TEST_TMPDIR/c"
 }
 
+@test "how often a run is saved changes no byte of what it ends with" {
+    tiny "$BATS_TEST_TMPDIR/d" --set train.checkpoint_steps=2 --set train.checkpoint_minutes=0
+    same_run "$RUN" "$BATS_TEST_TMPDIR/d"
+    tiny "$BATS_TEST_TMPDIR/e" --set train.checkpoint_minutes=.0001 --epochs 2
+    "$CUPEL" train --resume "$BATS_TEST_TMPDIR/e" --epochs 3 --quiet
+    same_run "$RUN" "$BATS_TEST_TMPDIR/e"
+    grep -q "checkpoint_minutes: 0.0001" "$BATS_TEST_TMPDIR/e/config.yaml"
+}
+
 @test "another seed gives other bytes" {
     tiny "$BATS_TEST_TMPDIR/s" --seed 7
     ! cmp -s "$RUN/last.safetensors" "$BATS_TEST_TMPDIR/s/last.safetensors"
@@ -162,10 +171,7 @@ signal_test() { # NAME CODE
     env --default-signal=INT "$CUPEL" train "$TINY" --data "$RECIPES" --epochs 100000 --out "$run" \
         --quiet 2>"$BATS_TEST_TMPDIR/err" 3>&- &
     local child=$!
-    for _ in $(seq 400); do
-        [ -e "$run/best.safetensors" ] && break
-        sleep 0.01
-    done
+    wait_until [ -e "$run/best.safetensors" ]
     kill "-$1" "$child"
     wait "$child" || code=$?
     [ "$code" -eq "$2" ] || { echo "exit code $code, not $2"; return 1; }
@@ -206,10 +212,7 @@ signal_test() { # NAME CODE
     env --ignore-signal=HUP --ignore-signal=INT "$CUPEL" train "$TINY" --data "$RECIPES" \
         --epochs 100000 --out "$run" --quiet 2>/dev/null 3>&- &
     local child=$! name
-    for _ in $(seq 400); do
-        [ -e "$run/best.safetensors" ] && break
-        sleep 0.01
-    done
+    wait_until [ -e "$run/best.safetensors" ]
     kill -HUP "$child"
     kill -INT "$child"
     sleep 0.3
@@ -308,9 +311,8 @@ start_waiting() { # PIPE [option...]
     exec 7>pipe
     "$CUPEL" train "$TINY" --data "$RECIPES" --epochs 1 --quiet
     mkdir runs/tiny-2
-    flock -x runs/tiny-2 sleep 5 3>&- 7>&- &
-    local holder=$!
-    sleep 0.2
+    local holder
+    hold_lock runs/tiny-2
     cat "$RUN/plan.json" >&7
     exec 7>&-
     wait "$child" || { cat pipe.err; kill "$holder"; return 1; }
@@ -377,13 +379,11 @@ look_at() {
 @test "a folder in use by another process is refused" {
     local run=$BATS_TEST_TMPDIR/locked
     cp -r "$RUN" "$run"
-    flock -x "$run" sleep 3 3>&- &
-    local child=$!
-    sleep 0.3
+    local holder
+    hold_lock "$run"
     fails_with 1 "$CUPEL" train --resume "$run" --epochs 4
+    kill "$holder"
     says "in use"
-    kill "$child" 2>/dev/null || true
-    wait "$child" 2>/dev/null || true
 }
 
 @test "--dry-run checks everything and writes nothing" {

@@ -14,8 +14,8 @@
 const char weights_format[] = "cupel-1";
 
 cupel_status weights_recipe_text(cupel_recipe *recipe, char **out, struct cupel_error *error) {
-    static const char *const neutral[][2] = {
-        {"name", "run"}, {"threads", "0"}, {"workers", "1"}, {"plan", "estimate"}};
+    static const char *const neutral[] = {
+        "name", "threads", "workers", "plan", "train.checkpoint_minutes", "train.checkpoint_steps"};
     *out = NULL;
     const char *text;
     cupel_status status = cupel_recipe_text(recipe, &text);
@@ -24,7 +24,8 @@ cupel_status weights_recipe_text(cupel_recipe *recipe, char **out, struct cupel_
     cupel_recipe *copy = NULL;
     CUPEL_TRY_DONE(cupel_recipe_parse(&copy, text, strlen(text), "recipe"));
     for (size_t i = 0; i < sizeof neutral / sizeof neutral[0]; i++)
-        CUPEL_TRY_DONE(cupel_recipe_set_value(copy, neutral[i][0], neutral[i][1], "neutral"));
+        CUPEL_TRY_DONE(cupel_recipe_set_value(
+            copy, neutral[i], cupel_recipe_key_find(neutral[i])->initial, "neutral"));
     CUPEL_TRY_DONE(cupel_recipe_text(copy, &text));
     *out = cupel_strdup(text);
     if (*out == NULL)

@@ -14,8 +14,9 @@
 /* What "cupel.format" says in the metadata of weights and states. */
 extern const char weights_format[];
 
-/* The recipe as files keep it: without the keys that do not change results (name, threads,
- * workers), so that files are the same whatever these were. The caller frees *out (cupel_free). */
+/* The recipe as files keep it: the keys that do not change results (name, threads, workers, plan,
+ * checkpoints) have their initial values, so that files are the same whatever these were. The
+ * caller frees *out (cupel_free). */
 cupel_status weights_recipe_text(cupel_recipe *recipe, char **out, struct cupel_error *error);
 
 struct weights_facts {

@@ -56,3 +56,22 @@ overflowing() { # IN OUT [HEX]
         print $out substr($file, 0, $head), pack("H8", $ARGV[2]) x $count;' \
         "$1" "$2" "${3:-caf24971}"
 }
+
+# Waits up to a minute, however busy the machine is, until the command succeeds.
+wait_until() {
+    local turn
+    for turn in $(seq 6000); do
+        "$@" && return
+        sleep 0.01
+    done
+    echo "not within $((turn / 100)) s: $*"
+    return 1
+}
+
+# Locks a folder as another process would, until $holder is killed.
+is_locked() { ! flock -n "$1" true; }
+hold_lock() {
+    flock --no-fork -x "$1" sleep 600 3>&- 7>&- &
+    holder=$!
+    wait_until is_locked "$1"
+}
