@@ -4,6 +4,7 @@
  */
 #include "support/drill.h"
 
+#include "backend/backend.h"
 #include "cupel/ops.h"
 #include "cupel/plan.h"
 #include "support/trainer.h"
@@ -113,6 +114,55 @@ static void test_a_plan_is_followed(void **state) {
     unmake(&s);
 }
 
+/* A convolution that Winograd's kernels take where they may. */
+static cupel_program *compile_conv(cupel_context *context, cupel_plan *plan, bool no_winograd) {
+    cupel_graph *graph;
+    cupel_program *program;
+    CHECK_OK(cupel_graph_create(&graph, context, NULL));
+    const cupel_node x = cupel_input(graph, "x", CUPEL_TYPE_REAL, CUPEL_SHAPE(2, 32, 16, 16));
+    const cupel_node w = cupel_input(graph, "w", CUPEL_TYPE_REAL, CUPEL_SHAPE(32, 32, 3, 3));
+    const cupel_output y = {"y", cupel_named(cupel_conv2d(x, w, (cupel_node){0}, NULL), "conv")};
+    const cupel_compile_options options = {.name = "layer",
+                                           .outputs = &y,
+                                           .n_outputs = 1,
+                                           .threads = 1,
+                                           .plan = plan,
+                                           .no_winograd = no_winograd};
+    CHECK_OK_TEXT(cupel_program_compile(&program, graph, &options), cupel_graph_error(graph));
+    CHECK_OK(cupel_graph_destroy(graph));
+    return program;
+}
+
+static bool takes_winograd(cupel_program *program) {
+    bool found = false;
+    for (size_t i = 0; i < cupel_program_get_info(program).steps; i++)
+        found = found || strstr(cupel_program_get_step(program, i).kernel, "winograd") != NULL;
+    CHECK_OK(cupel_program_destroy(program));
+    return found;
+}
+
+/* Forbidden, Winograd's kernels are not taken, though a plan names one; the plan then names what
+ * was taken. */
+static void test_winograd_can_be_forbidden(void **state) {
+    (void)state;
+    cupel_context *const context = context_on("cpu");
+    cupel_plan *plan;
+    char *text;
+    CHECK_OK(cupel_plan_create(&plan, context, 1));
+    const bool usual = takes_winograd(compile_conv(context, plan, false));
+    CHECK_OK(cupel_plan_format(plan, &text));
+    CHECK((strstr(text, "winograd") != NULL) == usual);
+    CHECK(usual || cpu_channel_block() < 8 || strcmp(cpu_instruction_set(), "baseline") == 0);
+    cupel_plan_text_free(text);
+    CHECK(!takes_winograd(compile_conv(context, NULL, true)));
+    CHECK(!takes_winograd(compile_conv(context, plan, true)));
+    CHECK_OK(cupel_plan_format(plan, &text));
+    CHECK(strstr(text, "winograd") == NULL);
+    cupel_plan_text_free(text);
+    cupel_plan_destroy(plan);
+    CHECK_OK(cupel_context_destroy(context));
+}
+
 /* Refused by name with both values; with replan the choices are dropped. */
 static void check_refused(struct setup *s, const char *from, const char *to, const char *field,
                           const char *there, const char *here) {
@@ -200,6 +250,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text_reads_back),
         cmocka_unit_test(test_a_plan_is_followed),
+        cmocka_unit_test(test_winograd_can_be_forbidden),
         cmocka_unit_test(test_other_machines_are_refused_by_field),
         cmocka_unit_test(test_malformed_texts),
         cmocka_unit_test(test_memory_refused),

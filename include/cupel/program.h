@@ -57,6 +57,10 @@ typedef struct cupel_compile_options {
     /* Choices of kernels: read, and extended by what was chosen; or NULL. A node that it does not
      * have takes the kernel and layout of one with the same name and op, where there is one. */
     cupel_plan *plan;
+    /* No convolutions by transformed tiles (Winograd): exact to the rounding of a plain sum, a NaN
+     * reaches no result that does not read it, and two to three times as slow where they would be
+     * taken. Goes before the plan. */
+    bool no_winograd;
 } cupel_compile_options;
 
 /* The sentence of a failure is on the graph (cupel_graph_error) as well as on the context. */

@@ -60,6 +60,11 @@ static uint64_t time_key(const struct asking *a, const struct kernel *kernel) {
     return measured_key(kernel, &request);
 }
 
+/* Whether the program's options allow a kernel. */
+static bool allowed(const struct compile *c, const struct kernel *kernel) {
+    return !(c->options->no_winograd && (kernel->flags & KERNEL_WINOGRAD));
+}
+
 /* Prepares one kernel; OK with *out NULL when it declines. */
 static cupel_status try_kernel(const struct asking *a, const struct kernel *kernel,
                                struct kernel_plan **out) {
@@ -67,6 +72,10 @@ static cupel_status try_kernel(const struct asking *a, const struct kernel *kern
     *out = NULL;
     const struct kernel_request request = request_of(a, kernel);
     const char *why = "declined";
+    if (!allowed(c, kernel)) {
+        trace(c, a->node, kernel, "Winograd is forbidden");
+        return CUPEL_STATUS_OK;
+    }
     if (kernel->accept && !kernel->accept(&request, &why)) {
         trace(c, a->node, kernel, why);
         return CUPEL_STATUS_OK;
@@ -127,7 +136,7 @@ static cupel_status gather(const struct asking *a, struct candidate *candidates,
     for (const struct kernel *const *at = a->list; at && *at && *n < MOST_CANDIDATES; at++) {
         struct candidate *const one = &candidates[*n];
         *one = (struct candidate){.kernel = *at, .seconds = -1};
-        if ((*at)->flags & KERNEL_REFERENCE)
+        if (((*at)->flags & KERNEL_REFERENCE) || !allowed(a->c, *at))
             continue;
         if (!measured_find(a->c->measured, time_key(a, *at), &one->seconds))
             CUPEL_TRY(try_kernel(a, *at, &one->plan));
@@ -237,6 +246,14 @@ static const struct kernel *const *kernels_of(struct compile *c, const cupel_op 
                                    : c->backend->kernels(c->backend, op->name);
 }
 
+/* Whether the options forbid what a plan has chosen. */
+static bool is_forbidden(const struct asking *a, const char *name) {
+    for (const struct kernel *const *at = a->list; at && *at; at++)
+        if (strcmp(name, (*at)->name) == 0)
+            return !allowed(a->c, *at);
+    return false;
+}
+
 cupel_status choose_kernel(struct compile *c, const struct graph_node *node, bool reference_too,
                            struct kernel_plan **out) {
     struct asking a = {.c = c, .node = node, .list = kernels_of(c, node->op)};
@@ -247,9 +264,10 @@ cupel_status choose_kernel(struct compile *c, const struct graph_node *node, boo
         const struct plan_choice *const own =
             plan_lookup(plan, plan_key(c->name, node, &a.request.view));
         const struct plan_choice *const choice = own != NULL ? own : plan_like(plan, node);
-        if (choice != NULL)
+        const bool forbidden = choice != NULL && is_forbidden(&a, choice->kernel);
+        if (choice != NULL && !forbidden)
             CUPEL_TRY(first_kernel(&a, choice->kernel, reference_too, out));
-        if (*out != NULL || own != NULL)
+        if (*out != NULL || (own != NULL && !forbidden))
             return CUPEL_STATUS_OK;
     }
     if (c->effort == EFFORT_FIRST || c->reference || node->op->run != NULL)
@@ -264,7 +282,8 @@ cupel_status record_kernel(struct compile *c, const struct graph_node *node,
     cupel_op_view view;
     CUPEL_TRY(node_view(c, node, &view));
     const uint64_t key = plan_key(c->name, node, &view);
-    if (plan_lookup(c->options->plan, key) != NULL)
+    const struct plan_choice *const own = plan_lookup(c->options->plan, key);
+    if (own != NULL && strcmp(own->kernel, plan->kernel->name) == 0)
         return CUPEL_STATUS_OK;
     return plan_record(c->options->plan, key, c->name, &view, plan->kernel, c->error);
 }

@@ -117,6 +117,12 @@ cupel_status plan_record(cupel_plan *plan, uint64_t key, const char *program,
         choice_release(&choice);
         return cupel_fail_memory(error, "the plan", plan->count);
     }
+    for (size_t i = 0; i < plan->count; i++)
+        if (plan->choices[i].key == key) {
+            choice_release(&plan->choices[i]);
+            plan->choices[i] = choice;
+            return CUPEL_STATUS_OK;
+        }
     plan->choices[plan->count++] = choice;
     return CUPEL_STATUS_OK;
 }

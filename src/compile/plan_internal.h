@@ -30,6 +30,7 @@ uint64_t plan_key(const char *program, const struct graph_node *node, const cupe
 const struct plan_choice *plan_lookup(const cupel_plan *plan, uint64_t key);
 /* What a node of the same name and op was given, for other shapes or in another program. */
 const struct plan_choice *plan_like(const cupel_plan *plan, const struct graph_node *node);
+/* In place of what was recorded with the same key, if anything was. */
 cupel_status plan_record(cupel_plan *plan, uint64_t key, const char *program,
                          const cupel_op_view *view, const struct kernel *kernel,
                          struct cupel_error *error);

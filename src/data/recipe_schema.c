@@ -25,6 +25,10 @@ static const cupel_recipe_key keys[] = {
     {.key = "plan", .type = CUPEL_RECIPE_CHOICE, .initial = "estimate",
      .choices = "estimate|measure",
      .help = "how kernels are chosen where no plan says it: by rule, or by time on this machine"},
+    {.key = "winograd", .type = CUPEL_RECIPE_CHOICE, .initial = "allow",
+     .choices = "allow|forbid",
+     .help = "convolutions by transformed tiles, which round a little more: forbid takes the plain "
+             "sums, at half the speed or less, whatever a plan says"},
 
     {.key = "model.name", .type = CUPEL_RECIPE_CHOICE, .initial = "conv-vae",
      .choices = "conv-vae|mlp-vae", .help = "the network"},

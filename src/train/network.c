@@ -96,6 +96,8 @@ static cupel_status read_all(struct network *out, cupel_recipe *recipe, struct c
     out->real = strcmp(text, "bf16") == 0 ? CUPEL_TYPE_BF16 : CUPEL_TYPE_F32;
     CUPEL_TRY(cupel_recipe_get_string(recipe, "plan", &text));
     out->method = strcmp(text, "measure") == 0 ? CUPEL_PLAN_MEASURE : CUPEL_PLAN_ESTIMATE;
+    CUPEL_TRY(cupel_recipe_get_string(recipe, "winograd", &text));
+    out->no_winograd = strcmp(text, "forbid") == 0;
     CUPEL_TRY(cupel_recipe_get_int(recipe, "score.samples", &out->samples));
     CUPEL_TRY(cupel_recipe_get_float(recipe, "score.threshold_quantile", &out->quantile));
     CUPEL_TRY(read_training(recipe, out));
@@ -162,6 +164,7 @@ static cupel_status compile(cupel_program **out, cupel_graph *graph, const struc
         .threads = network->threads,
         .method = network->method,
         .plan = plan,
+        .no_winograd = network->no_winograd,
     };
     cupel_status status = cupel_graph_check(graph);
     if (status == CUPEL_STATUS_OK)

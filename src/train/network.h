@@ -24,6 +24,7 @@ struct network {
     int threads;
     cupel_type real;
     cupel_plan_method method;
+    bool no_winograd;
     int64_t batch, epochs, warmup_steps;
     int64_t samples; /* of noise, a score is the mean of */
     double quantile; /* of the held-out scores, the threshold */

@@ -231,8 +231,9 @@ static cupel_status run_winograd(const struct kernel_plan *plan, const struct ke
 
 #define WINOGRAD_KERNEL(op_name, kernel_name, size) \
     { \
-        .op = op_name, .name = kernel_name, .revision = 2, .accept = accept_##size, \
-        .plan = plan_##size, .run = run_winograd, .pack = pack_filters, .drop = drop_winograd \
+        .op = op_name, .name = kernel_name, .revision = 2, .flags = KERNEL_WINOGRAD, \
+        .accept = accept_##size, .plan = plan_##size, .run = run_winograd, .pack = pack_filters, \
+        .drop = drop_winograd \
     }
 
 const struct kernel winograd_kernels[] = {

@@ -248,7 +248,8 @@ static cupel_status run_weights(const struct kernel_plan *plan, const struct ker
 #define WEIGHTS_KERNEL(kernel_name, size) \
     { \
         .op = "conv2d_backward_weights", .name = kernel_name, .revision = 4, \
-        .accept = accept_##size, .plan = plan_##size, .run = run_weights, .drop = drop_weights \
+        .flags = KERNEL_WINOGRAD, .accept = accept_##size, .plan = plan_##size, \
+        .run = run_weights, .drop = drop_weights \
     }
 
 const struct kernel winograd_weights_kernels[] = {

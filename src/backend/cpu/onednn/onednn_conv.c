@@ -248,12 +248,13 @@ static cupel_status pack_weights(const struct kernel_plan *plan, int index, cons
 
 const struct kernel onednn_conv_kernels[] = {
     CONV_KERNEL("conv2d", "onednn:conv", accept_conv, plan_direct, 0),
-    CONV_KERNEL("conv2d", "onednn:winograd", accept_winograd, plan_winograd, 0),
+    CONV_KERNEL("conv2d", "onednn:winograd", accept_winograd, plan_winograd, KERNEL_WINOGRAD),
     CONV_KERNEL("conv2d_backward_data", "onednn:conv", accept_conv, plan_direct, 0),
-    CONV_KERNEL("conv2d_backward_data", "onednn:winograd", accept_winograd, plan_winograd, 0),
+    CONV_KERNEL("conv2d_backward_data", "onednn:winograd", accept_winograd, plan_winograd,
+                KERNEL_WINOGRAD),
     CONV_KERNEL("conv2d_backward_weights", "onednn:conv", accept_conv, plan_direct,
                 KERNEL_VARIABLE_BITS),
     CONV_KERNEL("conv2d_backward_weights", "onednn:winograd", accept_winograd, plan_winograd,
-                KERNEL_VARIABLE_BITS),
+                KERNEL_VARIABLE_BITS | KERNEL_WINOGRAD),
     {.op = NULL},
 };
