@@ -281,7 +281,9 @@ static void test_scores_are_planned_like_training(void **state) {
     int64_t convolutions = 0;
     for (size_t i = 0; i < s.plan->count; i++) {
         const struct plan_choice *const score = &s.plan->choices[i];
-        if (strcmp(score->program, "score") != 0 || strncmp(score->op, "conv2d", 6) != 0)
+        const bool convolution =
+            strncmp(score->op, "conv2d", 6) == 0 || strcmp(score->op, "fused_conv") == 0;
+        if (strcmp(score->program, "score") != 0 || !convolution)
             continue;
         const struct plan_choice *const train = choice_of(s.plan, "train", score);
         check_context("%s", score->node);

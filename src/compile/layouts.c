@@ -4,12 +4,13 @@
  */
 #include "compile/layouts.h"
 
+#include "op/op_fused_conv.h"
 #include "op/op_image_matmul.h"
 #include "op/op_internal.h"
 
 bool is_convolution(const struct graph_node *node) {
     return node->op == &op_conv2d || node->op == &op_conv2d_backward_data ||
-           node->op == &op_conv2d_backward_weights;
+           node->op == &op_conv2d_backward_weights || node->op == &op_fused_conv;
 }
 
 bool makes_image(const struct graph_node *node) {
@@ -26,6 +27,11 @@ static const cupel_desc *operand(const struct compile *c, const struct graph_nod
 bool is_image(const struct compile *c, const struct graph_node *node, uint32_t i) {
     if (node->op->flags & CUPEL_OP_ELEMENTWISE)
         return cupel_shape_equal(operand(c, node, i)->shape, node->outputs[0].shape);
+    if (node->op == &op_fused_conv && i < node->n_inputs) {
+        const struct attrs_fused_conv *attrs = node->attrs;
+        if (i >= attrs->n_conv_inputs)
+            return cupel_shape_equal(operand(c, node, i)->shape, node->outputs[0].shape);
+    }
     const uint32_t mask = i < node->n_inputs ? node->op->image_inputs : node->op->image_outputs;
     const uint32_t index = i < node->n_inputs ? i : i - node->n_inputs;
     return index < 32 && (mask >> index & 1);

@@ -1,12 +1,13 @@
 /*
- * Nodes of several parts (a fused chain, a sweep, an update with its product) fall into their parts
- * where no kernel takes the whole, or where the parts are faster. Test: tests/test_pass_choose.c
+ * Nodes of several parts (a fused chain, a convolution with its chain, a sweep, an update with its
+ * product) fall into their parts where no kernel takes the whole, or where the parts are faster.
+ * Test: tests/test_pass_choose.c
  */
 #include <string.h>
 
 #include "compile/choose_internal.h"
 #include "compile/plan_internal.h"
-#include "op/op_fused.h"
+#include "op/op_fused_conv.h"
 #include "op/op_internal.h"
 #include "op/op_product_update.h"
 #include "op/op_sweep.h"
@@ -46,6 +47,50 @@ static cupel_status split_fused(struct choose *s, const struct graph_node *fused
     }
     for (int64_t k = 0; k < attrs->n_outputs; k++)
         rewrite_map(&s->rewrite, (struct edge){old_id, (uint32_t)k}, made[attrs->outputs[k]]);
+    return CUPEL_STATUS_OK;
+}
+
+/* The convolution, then its chain, which may fall into parts itself. */
+static cupel_status split_fused_conv(struct choose *s, const struct graph_node *both,
+                                     uint32_t old_id) {
+    struct compile *c = s->c;
+    const struct attrs_fused_conv *attrs = both->attrs;
+    const uint32_t n_conv = (uint32_t)attrs->n_conv_inputs, n = both->n_inputs - n_conv + 1;
+    cupel_op_view whole, view;
+    CUPEL_TRY(node_view(c, both, &whole));
+    cupel_desc *result = arena_alloc(&c->arena, 1, sizeof(*result));
+    if (!result)
+        return cupel_fail_memory(c->error, "splitting a convolution", sizeof(*result));
+    CUPEL_TRY(fused_conv_conv(&whole, result, &view));
+    result->layout = CUPEL_LAYOUT_PLAIN;
+    const struct graph_node conv = {.op = attrs->conv,
+                                    .attrs = &attrs->attrs,
+                                    .n_inputs = n_conv,
+                                    .n_outputs = 1,
+                                    .inputs = both->inputs,
+                                    .outputs = result,
+                                    .name = attrs->conv_name};
+    bool done;
+    uint32_t id = 0;
+    CUPEL_TRY(choose_node(s, &conv, &done, &id));
+    if (!done)
+        return cupel_fail(c->error, CUPEL_STATUS_UNSUPPORTED, "%s: no kernel for op %s", conv.name,
+                          conv.op->name);
+    struct edge inputs[FUSED_MAX_INPUTS] = {{id, 0}};
+    memcpy(inputs + 1, both->inputs + n_conv, (n - 1) * sizeof(*inputs));
+    const struct graph_node chain = {.op = &op_fused,
+                                     .attrs = &attrs->chain,
+                                     .n_inputs = n,
+                                     .n_outputs = 1,
+                                     .inputs = inputs,
+                                     .outputs = both->outputs,
+                                     .name = both->name};
+    if (attrs->chain.n_parts == 1 || split_is_recorded(s, &chain))
+        return split_fused(s, &chain, old_id);
+    CUPEL_TRY(choose_node(s, &chain, &done, &id));
+    if (!done)
+        return split_fused(s, &chain, old_id);
+    rewrite_map(&s->rewrite, (struct edge){old_id, 0}, (struct edge){id, 0});
     return CUPEL_STATUS_OK;
 }
 
@@ -227,12 +272,13 @@ static cupel_status split_product_update(struct choose *s, const struct graph_no
 }
 
 bool split_exists(const struct graph_node *node) {
-    return node->op == &op_fused || node->op == &op_sweep || node->op == &op_image_matmul ||
-           is_product_update(node->op);
+    return node->op == &op_fused || node->op == &op_fused_conv || node->op == &op_sweep ||
+           node->op == &op_image_matmul || is_product_update(node->op);
 }
 
 cupel_status split_node(struct choose *s, const struct graph_node *node, uint32_t old_id) {
     return node->op == &op_fused          ? split_fused(s, node, old_id)
+           : node->op == &op_fused_conv   ? split_fused_conv(s, node, old_id)
            : node->op == &op_sweep        ? split_sweep(s, node, old_id)
            : node->op == &op_image_matmul ? split_image_matmul(s, node, old_id)
                                           : split_product_update(s, node, old_id);
@@ -243,6 +289,10 @@ static struct graph_node first_part(const struct graph_node *node) {
     if (node->op == &op_fused) {
         const struct attrs_fused *attrs = node->attrs;
         return (struct graph_node){.op = attrs->parts[0].op, .name = node->name};
+    }
+    if (node->op == &op_fused_conv) {
+        const struct attrs_fused_conv *attrs = node->attrs;
+        return (struct graph_node){.op = attrs->conv, .name = attrs->conv_name};
     }
     if (node->op == &op_sweep) {
         const struct attrs_sweep *attrs = node->attrs;

@@ -85,6 +85,7 @@ void passes_run(struct passes *p, const char *last) {
         {"move_reshapes", pass_move_reshapes, NULL, true},
         {"fuse_image", pass_fuse_image, NULL, true},
         {"fuse", pass_fuse, NULL, true},
+        {"fuse_conv", pass_fuse_conv, NULL, true},
         {"fuse_update", pass_fuse_update, NULL, true},
         {"sweep", pass_sweep, NULL, true},
         {"swaps", pass_swaps, NULL, false},

@@ -78,6 +78,16 @@ VEC_INLINE vector_mask vec_first(int count) {
 VEC_INLINE void vec_store_if(vector_mask mask, float *to, vector x) {
     _mm512_mask_storeu_ps(to, mask, x);
 }
+/* x < 0 ? 0 : x, x > 0 ? x : y, and condition != 0 ? x : y */
+VEC_INLINE vector vec_relu(vector x) {
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, vec_zero(), _CMP_NLT_UQ), x);
+}
+VEC_INLINE vector vec_positive(vector x, vector y) {
+    return _mm512_mask_mov_ps(y, _mm512_cmp_ps_mask(x, vec_zero(), _CMP_GT_OQ), x);
+}
+VEC_INLINE vector vec_select(vector condition, vector x, vector y) {
+    return _mm512_mask_mov_ps(y, _mm512_cmp_ps_mask(condition, vec_zero(), _CMP_NEQ_UQ), x);
+}
 
 #elif CUPEL_VEC_ISA == 1
 
@@ -134,6 +144,15 @@ VEC_INLINE vector_mask vec_first(int count) {
 }
 VEC_INLINE void vec_store_if(vector_mask mask, float *to, vector x) {
     _mm256_maskstore_ps(to, mask, x);
+}
+VEC_INLINE vector vec_relu(vector x) {
+    return _mm256_and_ps(_mm256_cmp_ps(x, vec_zero(), _CMP_NLT_UQ), x);
+}
+VEC_INLINE vector vec_positive(vector x, vector y) {
+    return _mm256_blendv_ps(y, x, _mm256_cmp_ps(x, vec_zero(), _CMP_GT_OQ));
+}
+VEC_INLINE vector vec_select(vector condition, vector x, vector y) {
+    return _mm256_blendv_ps(y, x, _mm256_cmp_ps(condition, vec_zero(), _CMP_NEQ_UQ));
 }
 
 #else

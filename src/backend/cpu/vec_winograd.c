@@ -363,25 +363,42 @@ static void gradient(const struct winograd_images *images, enum winograd_form fo
 #undef CALL
 }
 
+VEC_INLINE vector
+    finished(const struct winograd_finish *finish, vector bias, vector x, int64_t offset) {
+    x = vec_add(x, bias);
+    switch (finish->activation) {
+    case WINOGRAD_NONE: break;
+    case WINOGRAD_RELU: return vec_relu(x);
+    case WINOGRAD_LEAKY_RELU: return vec_positive(x, times(finish->slope, x));
+    case WINOGRAD_SELECT:
+        return vec_select(vec_load(finish->mask + offset), x, vec_set(finish->otherwise));
+    }
+    return x;
+}
+
 /* One line of a tile's pixels, `width` of them. */
-VEC_INLINE void store_result(const vector *m, int points, vector bias, int64_t width, float *to) {
+VEC_INLINE void store_result(const vector *m, int points, const struct winograd_finish *finish,
+                             vector bias, int64_t width, float *pixels, int64_t offset) {
     vector line[4];
+    float *to = pixels + offset;
     result_pair(m, points, true, &line[0], &line[2]);
     result_pair(m, points, false, &line[1], &line[3]);
     if (width == points - 2 && (uintptr_t)to % sizeof(vector) == 0) {
         VEC_UNROLLED
         for (int j = 0; j < points - 2; j++)
-            vec_stream(to + j * VEC_LANES, vec_add(line[j], bias));
+            vec_stream(to + j * VEC_LANES, finished(finish, bias, line[j], offset + j * VEC_LANES));
     } else {
         VEC_UNROLLED
         for (int j = 0; j < points - 2; j++)
             if (j < width)
-                vec_store(to + j * VEC_LANES, vec_add(line[j], bias));
+                vec_store(to + j * VEC_LANES,
+                          finished(finish, bias, line[j], offset + j * VEC_LANES));
     }
 }
 
-VEC_INLINE void result_of(int rows, int columns, const float *in, int64_t stride, vector bias,
-                          int64_t height, int64_t width, float *to, int64_t line) {
+VEC_INLINE void result_of(int rows, int columns, const float *in, int64_t stride,
+                          const struct winograd_finish *finish, vector bias, int64_t height,
+                          int64_t width, float *pixels, int64_t offset, int64_t line) {
     VEC_UNROLLED
     for (int odd = 0; odd < 2; odd++) {
         vector first[6], second[6];
@@ -396,30 +413,32 @@ VEC_INLINE void result_of(int rows, int columns, const float *in, int64_t stride
                 m[point_of(i, rows)] = vec_load(in + (point_of(i, rows) * 6 + column) * stride);
             result_pair(m, rows, odd == 0, &first[column], &second[column]);
         }
-        store_result(first, columns, bias, width, to + odd * line);
+        store_result(first, columns, finish, bias, width, pixels, offset + odd * line);
         if (rows == LONG && odd + 2 < height)
-            store_result(second, columns, bias, width, to + (odd + 2) * line);
+            store_result(second, columns, finish, bias, width, pixels, offset + (odd + 2) * line);
     }
 }
 
 VEC_INLINE void result_in(const struct winograd_images *images, int rows, int columns,
-                          const float *in, int64_t stride, int64_t tile_stride, const float *bias,
-                          const struct winograd_tile *tiles, int64_t n, float *pixels) {
-    const vector more = bias == NULL ? vec_zero() : vec_load(bias);
+                          const float *in, int64_t stride, int64_t tile_stride,
+                          const struct winograd_finish *finish, const struct winograd_tile *tiles,
+                          int64_t n, float *pixels) {
+    const vector bias = finish->bias == NULL ? vec_zero() : vec_load(finish->bias);
     const int64_t line = images->w * VEC_LANES;
     for (int64_t t = 0; t < n; t++) {
         const struct winograd_tile tile = tiles[t];
         const int64_t width = images->w - tile.x < columns - 2 ? images->w - tile.x : columns - 2;
-        result_of(rows, columns, in + t * tile_stride, stride, more, images->h - tile.y, width,
-                  pixels + tile.image * images->stride + tile.y * line + tile.x * VEC_LANES, line);
+        result_of(rows, columns, in + t * tile_stride, stride, finish, bias, images->h - tile.y,
+                  width, pixels, tile.image * images->stride + tile.y * line + tile.x * VEC_LANES,
+                  line);
     }
 }
 
 static void result(const struct winograd_images *images, enum winograd_form form, const float *in,
-                   int64_t stride, int64_t tile_stride, const float *bias,
+                   int64_t stride, int64_t tile_stride, const struct winograd_finish *finish,
                    const struct winograd_tile *tiles, int64_t n, float *pixels) {
 #define CALL(rows, columns) \
-    result_in(images, rows, columns, in, stride, tile_stride, bias, tiles, n, pixels)
+    result_in(images, rows, columns, in, stride, tile_stride, finish, tiles, n, pixels)
     FOR_FORM(form, CALL)
 #undef CALL
 }

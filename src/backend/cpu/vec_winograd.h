@@ -32,6 +32,18 @@ struct winograd_tile {
     int64_t image, y, x;
 };
 
+/* What becomes of a block's results: act(x + bias), or x where the mask, an image of the same
+ * shape, is not 0. */
+enum winograd_activation { WINOGRAD_NONE, WINOGRAD_RELU, WINOGRAD_LEAKY_RELU, WINOGRAD_SELECT };
+
+struct winograd_finish {
+    enum winograd_activation activation;
+    const float *bias; /* NULL: none */
+    float slope;       /* of leaky ReLU */
+    const float *mask; /* of select, first pixel */
+    float otherwise;   /* where the mask is 0 */
+};
+
 struct vec_winograd_table {
     int block; /* channels: those of a vector */
     /* A block of filters of 3x3, lane_stride apart, to out[plane * stride + lane]; flipped: turned
@@ -48,10 +60,10 @@ struct vec_winograd_table {
     void (*gradient)(const struct winograd_images *images, enum winograd_form form,
                      const float *pixels, const struct winograd_tile *tiles, int64_t n, float *out,
                      int64_t stride, int64_t tile_stride, float *sum);
-    /* The values of n tiles, laid out alike, to their pixels plus bias (may be NULL), cut at the
-     * images' edges. */
+    /* The values of n tiles, laid out alike, to their pixels, finished and cut at the images'
+     * edges. */
     void (*result)(const struct winograd_images *images, enum winograd_form form, const float *in,
-                   int64_t stride, int64_t tile_stride, const float *bias,
+                   int64_t stride, int64_t tile_stride, const struct winograd_finish *finish,
                    const struct winograd_tile *tiles, int64_t n, float *pixels);
     /* result() writes past the caches; this makes its pixels visible to other threads. */
     void (*drain)(void);

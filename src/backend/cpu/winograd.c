@@ -6,9 +6,8 @@
  * forward computation with turned filters. Each tile is computed by itself, so bits do not depend
  * on threads. Test: tests/test_kernels_winograd.c
  */
-#include <string.h>
-
 #include "backend/cpu/winograd.h"
+#include "backend/cpu/winograd_finish.h"
 #include "base/memory.h"
 #include "base/parallel.h"
 
@@ -21,18 +20,25 @@ struct winograd_state {
     struct winograd_shape shape;
     int groups;   /* of tiles in a lot, each of which a product takes at once */
     bool flipped; /* backward data */
-    bool with_bias;
+    struct winograd_finish_plan finish;
     int64_t v_stride, m_stride, thread_floats;
 };
 
-static bool accept_large(const struct kernel_request *request, const char **why) {
+static bool accept_either(const struct kernel_request *request, bool small, const char **why) {
     const cupel_op_view *view = &request->view;
-    return winograd_accept(view, false, &view->inputs[0], &view->outputs[0], &view->inputs[1], why);
+    struct winograd_finish_plan finish;
+    return winograd_accept(view, small, &view->inputs[0], &view->outputs[0], &view->inputs[1],
+                           why) &&
+           KERNEL_REQUIRE(winograd_finish_plan(view, &finish),
+                          "the chain is more than a bias and an activation, or its gradient");
+}
+
+static bool accept_large(const struct kernel_request *request, const char **why) {
+    return accept_either(request, false, why);
 }
 
 static bool accept_small(const struct kernel_request *request, const char **why) {
-    const cupel_op_view *view = &request->view;
-    return winograd_accept(view, true, &view->inputs[0], &view->outputs[0], &view->inputs[1], why);
+    return accept_either(request, true, why);
 }
 
 /* ---- filters ---- */
@@ -74,12 +80,11 @@ static cupel_status pack_filters(const struct kernel_plan *plan, int index, cons
 static cupel_status plan_either(struct kernel_plan *plan, const struct kernel_request *request,
                                 bool small, struct cupel_error *error) {
     const cupel_op_view *view = &request->view;
-    const struct attrs_conv *attrs = view->attrs;
     struct winograd_state *s = cupel_alloc(1, sizeof *s);
     if (s == NULL)
         return cupel_fail_memory(error, "a convolution's plan", sizeof *s);
-    s->flipped = strcmp(view->op->name, "conv2d_backward_data") == 0;
-    s->with_bias = view->n_inputs > 2;
+    const struct attrs_conv *attrs = winograd_attrs(view, &s->flipped);
+    (void)winograd_finish_plan(view, &s->finish); /* accepted before */
     const int64_t padding[2] = {s->flipped ? 2 - attrs->padding[0] : attrs->padding[0],
                                 s->flipped ? 2 - attrs->padding[1] : attrs->padding[1]};
     s->shape = winograd_shape_of(small, &view->inputs[0], &view->outputs[0], padding);
@@ -124,7 +129,8 @@ static int64_t smaller(int64_t a, int64_t b) {
 
 struct winograd_run {
     const struct winograd_state *state;
-    const float *from, *filters, *bias;
+    const void *const *inputs;
+    const float *from, *filters;
     float *to, *scratch;
     int pieces;
 };
@@ -161,11 +167,12 @@ static void write_tiles(const struct winograd_run *run, const struct lot *lot, i
     struct winograd_tile tiles[LOT_TILES];
     winograd_tiles(lot->part, (const int64_t[2]){0, 0}, lot->first, lot->n, tiles);
     for (int64_t half = 0; half < width; half++) {
-        const int64_t block = pair * 2 + half;
+        const int64_t channel = (pair * 2 + half) * shape->block;
+        const int64_t offset = channel * shape->to.h * shape->to.w;
+        const struct winograd_finish finish =
+            winograd_finish_of(&s->finish, run->inputs, channel, offset);
         shape->table->result(&shape->to, lot->part->form, m + half * shape->block, s->m_stride,
-                             width * shape->block,
-                             run->bias == NULL ? NULL : run->bias + block * shape->block, tiles,
-                             lot->n, run->to + block * shape->to.h * shape->to.w * shape->block);
+                             width * shape->block, &finish, tiles, lot->n, run->to + offset);
     }
 }
 
@@ -186,16 +193,17 @@ static void multiply(const struct winograd_run *run, const struct lot *lot, int6
                 shape->from_blocks, width, m + part->planes[i] * s->m_stride + g * group * width);
 }
 
-/* The lots of one part that are this piece's. */
-static void run_part(const struct winograd_run *run, const struct winograd_part *part,
-                     int64_t piece, float *v, float *m) {
+/* This piece's share of one part, in whole groups; where they do not divide, pieces take turns to
+ * have one more. */
+static void run_part(const struct winograd_run *run, int p, int64_t piece, float *v, float *m) {
     const struct winograd_state *s = run->state;
-    const int64_t most = (int64_t)s->groups * s->shape.products->tiles;
-    const int64_t lots = (part->tiles + most - 1) / most;
-    const int64_t end = lots * (piece + 1) / run->pieces;
-    for (int64_t i = lots * piece / run->pieces; i < end; i++) {
-        const int64_t left = part->tiles - i * most;
-        const struct lot lot = {part, i * most, smaller(left, most)};
+    const struct winograd_part *part = &s->shape.parts[p];
+    const int64_t group = s->shape.products->tiles, all = (part->tiles + group - 1) / group;
+    const int64_t round = p % 2 == 0 ? 0 : run->pieces - 1;
+    const int64_t begin = (all * piece + round) / run->pieces * group;
+    const int64_t end = smaller((all * (piece + 1) + round) / run->pieces * group, part->tiles);
+    for (int64_t first = begin; first < end; first += s->groups * group) {
+        const struct lot lot = {part, first, smaller(end - first, s->groups * group)};
         read_tiles(run, &lot, v);
         for (int64_t pair = 0; pair * 2 < s->shape.to_blocks; pair++) {
             multiply(run, &lot, pair, v, m);
@@ -210,7 +218,7 @@ static void run_pieces(void *context, int64_t begin, int64_t end, int thread) {
     float *v = run->scratch + thread * s->thread_floats;
     for (int64_t piece = begin; piece < end; piece++)
         for (int p = 0; p < s->shape.n_parts; p++)
-            run_part(run, &s->shape.parts[p], piece, v, v + WINOGRAD_PLANES * s->v_stride);
+            run_part(run, p, piece, v, v + WINOGRAD_PLANES * s->v_stride);
     s->shape.table->drain();
 }
 
@@ -218,9 +226,9 @@ static cupel_status run_winograd(const struct kernel_plan *plan, const struct ke
     const struct winograd_state *s = plan->state;
     struct winograd_run run = {
         .state = s,
+        .inputs = call->inputs,
         .from = call->inputs[0],
         .filters = call->inputs[1],
-        .bias = s->with_bias ? call->inputs[2] : NULL,
         .to = call->outputs[0],
         .scratch = call->scratch,
         .pieces = call->threads < plan->threads ? call->threads : plan->threads,
@@ -241,5 +249,7 @@ const struct kernel winograd_kernels[] = {
     WINOGRAD_KERNEL("conv2d", "vec:winograd-2x2", small),
     WINOGRAD_KERNEL("conv2d_backward_data", "vec:winograd", large),
     WINOGRAD_KERNEL("conv2d_backward_data", "vec:winograd-2x2", small),
+    WINOGRAD_KERNEL("fused_conv", "vec:winograd-fused", large), /* to be switched off alone */
+    WINOGRAD_KERNEL("fused_conv", "vec:winograd-fused-2x2", small),
     {.op = NULL},
 };

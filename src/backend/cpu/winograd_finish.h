@@ -1,0 +1,29 @@
+/*
+ * What a node makes of a Winograd convolution's results: a bias of its own, or the chain of a fused
+ * node as far as registers can finish it: a bias per channel, then ReLU, leaky ReLU or the gradient
+ * of one (a select by an image). Test: tests/test_kernels_winograd.c
+ */
+#ifndef CUPEL_WINOGRAD_FINISH_H
+#define CUPEL_WINOGRAD_FINISH_H
+
+#include "backend/cpu/vec_winograd.h"
+#include "op/op_attrs.h"
+
+/* Operands of the node; -1: none. */
+struct winograd_finish_plan {
+    enum winograd_activation activation;
+    int bias, mask, otherwise;
+    float slope;
+};
+
+/* False: the chain is more than that. */
+bool winograd_finish_plan(const cupel_op_view *view, struct winograd_finish_plan *out);
+/* For the block of channels that begins with `channel`, whose first pixel lies `offset` floats from
+ * the start of the result. */
+struct winograd_finish winograd_finish_of(const struct winograd_finish_plan *plan,
+                                          const void *const *inputs, int64_t channel,
+                                          int64_t offset);
+/* Attributes of the convolution, and whether it is a backward one. */
+const struct attrs_conv *winograd_attrs(const cupel_op_view *view, bool *backward);
+
+#endif

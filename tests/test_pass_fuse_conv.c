@@ -1,0 +1,242 @@
+/*
+ * Convolutions fused with the chain that reads them (src/compile/fuse_conv.c): which are, which are
+ * split again because no kernel finishes their chain, and the bits, which are those of the parts
+ * run apart, forward and backward, with AVX-512 and AVX2.
+ */
+#define _POSIX_C_SOURCE 200809L
+#include "support/net.h"
+#include "support/passes.h"
+
+#include "backend/cpu/cpu.h"
+#include "cupel/plan.h"
+
+enum { BATCH = 3, CHANNELS = 32, EXTENT = 13 };
+
+static const char *const sets[] = {"avx512", "avx2", "baseline"};
+
+/* Calls check() as every instruction set that the processor has. */
+static void on_all_sets(void (*check)(void)) {
+    for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++) {
+        CHECK(setenv("CUPEL_ISA", sets[i], 1) == 0);
+        if (strcmp(cpu_isa_name(cpu_isa()), sets[i]) == 0)
+            check();
+        CHECK(unsetenv("CUPEL_ISA") == 0);
+    }
+}
+
+static bool has_kernels(void) {
+    return cpu_isa() != CPU_ISA_BASELINE;
+}
+
+/* --- which are fused --- */
+
+enum kind { RELU, BIAS_RELU, LEAKY, SELECT, TANH, TWICE, AS_OUTPUT, BROADCAST, KINDS };
+static const char *const names[] = {"relu", "bias and relu", "leaky relu", "select",
+                                    "tanh", "read twice",    "an output",  "broadcast"};
+
+static cupel_node image(cupel_graph *graph, const char *name) {
+    return cupel_input(graph, name, CUPEL_TYPE_REAL, CUPEL_SHAPE(BATCH, CHANNELS, EXTENT, EXTENT));
+}
+
+static cupel_node finish(struct passes *p, enum kind kind, cupel_node conv) {
+    const cupel_node other = image(p->graph, "other");
+    switch (kind) {
+    case RELU: return cupel_relu(conv);
+    case BIAS_RELU:
+        return cupel_relu(cupel_add(
+            conv, cupel_input(p->graph, "bias", CUPEL_TYPE_REAL, CUPEL_SHAPE(CHANNELS, 1, 1))));
+    case LEAKY: return cupel_leaky_relu(conv, .1);
+    case SELECT: return cupel_select(other, conv, cupel_scalar(p->graph, 0));
+    case TANH: return cupel_tanh(conv);
+    case TWICE: return cupel_add(cupel_relu(conv), cupel_reduce_mean(conv, CUPEL_AXIS(1), true));
+    case AS_OUTPUT: passes_output(p, "conv", conv); return cupel_relu(conv);
+    case BROADCAST:
+        return cupel_mul(conv, cupel_input(p->graph, "wide", CUPEL_TYPE_REAL,
+                                           CUPEL_SHAPE(2, BATCH, CHANNELS, EXTENT, EXTENT)));
+    case KINDS: break;
+    }
+    return conv;
+}
+
+static void check_kind(enum kind kind, bool transposed, const char *last, int fused, int apart) {
+    struct passes p;
+    passes_open(&p, "cpu", CUPEL_TYPE_F32);
+    const cupel_node weights =
+        cupel_input(p.graph, "weights", CUPEL_TYPE_REAL, CUPEL_SHAPE(CHANNELS, CHANNELS, 3, 3));
+    const cupel_conv_options options = {.padding = {1, 1}};
+    const cupel_node x = image(p.graph, "x"), none = {0};
+    const cupel_node conv = transposed ? cupel_conv_transpose2d(x, weights, none, &options)
+                                       : cupel_conv2d(x, weights, none, &options);
+    passes_output(&p, "y", finish(&p, kind, conv));
+    passes_run(&p, last);
+    passes_check_list(&p);
+    check_context("%s, transposed %d, after %s, %s", names[kind], transposed, last,
+                  cpu_isa_name(cpu_isa()));
+    CHECK_I64(passes_count(&p, "fused_conv"), fused);
+    CHECK_I64(passes_count(&p, transposed ? "conv2d_backward_data" : "conv2d"), apart);
+    passes_close(&p);
+}
+
+static void check_kinds(void) {
+    for (int kind = 0; kind < KINDS; kind++)
+        for (int transposed = 0; transposed < 2; transposed++) {
+            /* The pass takes every chain that alone reads a convolution; the choice keeps those
+             * that a kernel finishes. */
+            const bool joined = kind < TWICE, kept = kind < TANH && has_kernels();
+            check_kind((enum kind)kind, transposed, "fuse_conv", joined, !joined);
+            check_kind((enum kind)kind, transposed, "choose", kept, !kept);
+        }
+}
+
+static void test_kinds(void **state) {
+    (void)state;
+    on_all_sets(check_kinds);
+}
+
+/* --- the same bits --- */
+
+static cupel_node build_loss(cupel_graph *graph) {
+    const cupel_conv_options none = {0}, padded = {.padding = {1, 1}};
+    const cupel_layer_options no_bias = {.no_bias = true};
+    cupel_node h = image(graph, "x");
+    h = cupel_relu(cupel_layer_conv2d(h, "a", 48, 3, &none, NULL));
+    h = cupel_leaky_relu(cupel_layer_conv2d(h, "b", 32, 3, &padded, NULL), .2);
+    h = cupel_relu(cupel_layer_conv2d(h, "c", 64, 3, &padded, &no_bias));
+    h = cupel_relu(cupel_layer_conv_transpose2d(h, "d", 32, 3, &none, NULL));
+    h = cupel_layer_conv2d(h, "e", 32, 3, &padded, &no_bias);
+    return cupel_named(cupel_reduce_mean(cupel_square(h), CUPEL_ALL_AXES, false), "loss");
+}
+
+static const char *const parameters[] = {"a.weight", "a.bias",   "b.weight", "b.bias",
+                                         "c.weight", "d.weight", "d.bias",   "e.weight"};
+enum { PARAMETERS = sizeof parameters / sizeof parameters[0], MOST = 64 * 48 * 9 };
+
+/* Not of the loss: a leaky ReLU whose gradient is wanted shares its chain with that. */
+static cupel_node build_leaky(cupel_graph *graph) {
+    const cupel_conv_options padded = {.padding = {2, 1}};
+    const cupel_node w = cupel_input(graph, "w", CUPEL_TYPE_REAL, CUPEL_SHAPE(16, CHANNELS, 3, 3));
+    const cupel_node bias = cupel_input(graph, "bias", CUPEL_TYPE_REAL, CUPEL_SHAPE(16));
+    const cupel_node x = image(graph, "y");
+    return cupel_named(cupel_leaky_relu(cupel_conv2d(x, w, bias, &padded), .3), "leaky");
+}
+
+static void open(struct net *net, cupel_plan *plan, cupel_plan_method method) {
+    *net = net_open(CUPEL_TYPE_F32, 9, NULL);
+    const cupel_node loss = build_loss(net->graph);
+    cupel_node wrt[PARAMETERS], gradients[PARAMETERS];
+    CHECK_U64(cupel_graph_trainable(net->graph, "", PARAMETERS, wrt), PARAMETERS);
+    CHECK_OK_TEXT(cupel_graph_add_gradients(net->graph, loss, PARAMETERS, wrt, gradients),
+                  cupel_graph_error(net->graph));
+    cupel_output outputs[PARAMETERS + 2] = {{"loss", loss}, {"leaky", build_leaky(net->graph)}};
+    for (int i = 0; i < PARAMETERS; i++)
+        outputs[i + 2] = (cupel_output){parameters[i], gradients[i]};
+    const cupel_compile_options options = {.outputs = outputs,
+                                           .n_outputs = PARAMETERS + 2,
+                                           .threads = 2,
+                                           .plan = plan,
+                                           .method = method};
+    CHECK_OK_TEXT(cupel_program_compile(&net->program, net->graph, &options),
+                  cupel_graph_error(net->graph));
+    CHECK_OK(cupel_workspace_create(&net->workspace, net->context));
+    CHECK_OK(cupel_workspace_reserve(net->workspace, net->program));
+    CHECK_OK(cupel_bindings_create(&net->bindings, net->program));
+}
+
+static int count(const struct net *net, const char *op) {
+    int n = 0;
+    for (size_t i = 0; i < cupel_program_get_info(net->program).steps; i++)
+        n += strcmp(cupel_program_get_step(net->program, i).op, op) == 0;
+    return n;
+}
+
+static void write(struct net *net, const char *name, size_t n) {
+    static double values[BATCH * CHANNELS * EXTENT * EXTENT];
+    CHECK(n <= sizeof values / sizeof values[0]);
+    for (size_t i = 0; i < n; i++)
+        values[i] = sin(.731 * (double)i) - .2;
+    net_write(net, name, values, n);
+}
+
+static void run(struct net *net) {
+    write(net, "x", BATCH * CHANNELS * EXTENT * EXTENT);
+    write(net, "y", BATCH * CHANNELS * EXTENT * EXTENT);
+    write(net, "w", 16 * CHANNELS * 9);
+    write(net, "bias", 16);
+    net_run(net);
+}
+
+static void check_same(struct net *fused, struct net *apart, const char *name) {
+    static double a[MOST], b[MOST];
+    const cupel_desc *desc = cupel_bindings_desc(fused->bindings, name);
+    CHECK(desc != NULL);
+    const size_t n = (size_t)cupel_shape_count(desc->shape);
+    CHECK(n <= MOST);
+    net_read(fused, name, a, n);
+    net_read(apart, name, b, n);
+    double largest = 0;
+    for (size_t k = 0; k < n; k++)
+        largest = fmax(largest, fabs(a[k]));
+    CHECK(largest > 0);
+    if (memcmp(a, b, n * sizeof *a) != 0)
+        check_failed(__FILE__, __LINE__, "%s differs", name);
+}
+
+static void check_bits(void) {
+    check_context("%s", cpu_isa_name(cpu_isa()));
+    struct net fused, apart;
+    open(&fused, NULL, CUPEL_PLAN_ESTIMATE);
+    CHECK(setenv("CUPEL_DISABLE", "vec:winograd-fused", 1) == 0);
+    open(&apart, NULL, CUPEL_PLAN_ESTIMATE);
+    CHECK(unsetenv("CUPEL_DISABLE") == 0);
+    /* a, c, d, the leaky one; and through the activations of d, c and a on the way back */
+    CHECK_I64(count(&fused, "fused_conv"), has_kernels() ? 7 : 0);
+    CHECK_I64(count(&apart, "fused_conv"), 0);
+    CHECK_I64(count(&fused, "conv2d") + count(&fused, "conv2d_backward_data") +
+                  count(&fused, "fused_conv"),
+              count(&apart, "conv2d") + count(&apart, "conv2d_backward_data"));
+    run(&fused);
+    run(&apart);
+    check_same(&fused, &apart, "loss");
+    check_same(&fused, &apart, "leaky");
+    for (int i = 0; i < PARAMETERS; i++)
+        check_same(&fused, &apart, parameters[i]);
+    net_close(&fused);
+    net_close(&apart);
+}
+
+static void test_bits(void **state) {
+    (void)state;
+    on_all_sets(check_bits);
+}
+
+/* A plan has the choice, whole or split, and is followed. */
+static void test_plans(void **state) {
+    (void)state;
+    struct net net;
+    cupel_plan *plan;
+    cupel_context *context;
+    CHECK_OK(cupel_context_create(&context, NULL));
+    for (int way = 0; way < 3; way++) {
+        check_context("way %d", way);
+        CHECK_OK(cupel_plan_create(&plan, context, 2));
+        if (way == 2) /* the plan has the parts */
+            CHECK(setenv("CUPEL_DISABLE", "vec:winograd-fused", 1) == 0);
+        open(&net, plan, way == 1 ? CUPEL_PLAN_MEASURE : CUPEL_PLAN_ESTIMATE);
+        CHECK(unsetenv("CUPEL_DISABLE") == 0);
+        const uint64_t program = cupel_program_hash(net.program), choices = cupel_plan_hash(plan);
+        net_close(&net);
+        open(&net, plan, CUPEL_PLAN_ESTIMATE);
+        CHECK(way == 2 || cupel_program_hash(net.program) == program); /* steps stand otherwise */
+        CHECK_U64(cupel_plan_hash(plan), choices);
+        CHECK(way != 2 || count(&net, "fused_conv") == 0);
+        net_close(&net);
+        cupel_plan_destroy(plan);
+    }
+    CHECK_OK(cupel_context_destroy(context));
+}
+
+int main(int argc, char **argv) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_kinds), cmocka_unit_test(test_bits),
+                                       cmocka_unit_test(test_plans)};
+    return CHECK_MAIN(tests);
+}
