@@ -91,6 +91,25 @@ static void test_directions(void **state) {
     CHECK(unsetenv("CUPEL_ISA") == 0);
 }
 
+/* Results that are written past the caches. */
+static void test_large(void **state) {
+    (void)state;
+    static const struct geometry g = {1, 16, 32, 262, 261, 1};
+    for (int set = 0; set < 2; set++) {
+        CHECK(set == 0 || setenv("CUPEL_ISA", "avx2", 1) == 0);
+        if (available()) {
+            struct kernel_case c;
+            struct attrs_conv attrs;
+            make(&c, &attrs, FORWARD, &g, true);
+            const struct kernel *kernel = case_kernel("conv2d", "vec:winograd");
+            CHECK(case_check(&c, kernel, 2, 5e-6, 1.0));
+            case_check_threads(&c, kernel);
+            case_release(&c);
+        }
+    }
+    CHECK(unsetenv("CUPEL_ISA") == 0);
+}
+
 /* Constant images and filters: every window sums c * 9 products, which come out nearly exact. */
 static void test_constant(void **state) {
     (void)state;
@@ -172,7 +191,8 @@ static void test_declines(void **state) {
 
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_directions), cmocka_unit_test(test_constant),
-        cmocka_unit_test(test_not_finite), cmocka_unit_test(test_declines)};
+        cmocka_unit_test(test_directions), cmocka_unit_test(test_large),
+        cmocka_unit_test(test_constant), cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_declines)};
     return CHECK_MAIN(tests);
 }

@@ -383,7 +383,7 @@ VEC_INLINE void store_result(const vector *m, int points, const struct winograd_
     float *to = pixels + offset;
     result_pair(m, points, true, &line[0], &line[2]);
     result_pair(m, points, false, &line[1], &line[3]);
-    if (width == points - 2 && (uintptr_t)to % sizeof(vector) == 0) {
+    if (finish->past_caches && width == points - 2 && (uintptr_t)to % sizeof(vector) == 0) {
         VEC_UNROLLED
         for (int j = 0; j < points - 2; j++)
             vec_stream(to + j * VEC_LANES, finished(finish, bias, line[j], offset + j * VEC_LANES));

@@ -42,6 +42,7 @@ struct winograd_finish {
     float slope;       /* of leaky ReLU */
     const float *mask; /* of select, first pixel */
     float otherwise;   /* where the mask is 0 */
+    bool past_caches;  /* write where nobody will look soon */
 };
 
 struct vec_winograd_table {
@@ -65,7 +66,7 @@ struct vec_winograd_table {
     void (*result)(const struct winograd_images *images, enum winograd_form form, const float *in,
                    int64_t stride, int64_t tile_stride, const struct winograd_finish *finish,
                    const struct winograd_tile *tiles, int64_t n, float *pixels);
-    /* result() writes past the caches; this makes its pixels visible to other threads. */
+    /* Makes pixels that were written past the caches visible to other threads. */
     void (*drain)(void);
     /* The sum of `cuts` (a power of two, at most 8) lots of 36 values (small: 16) to 9 gradients:
      * out[9][block]. */
@@ -78,11 +79,12 @@ CPU_VEC_DECLARE(struct vec_winograd_table, vec_winograd)
 struct vec_winograd_product_table {
     int tiles; /* that product() takes at once */
     int rows;  /* channels of the images that accumulate() takes at once; divides a block */
+    int widest;
     /* m[tiles][block * width] = v [blocks][tiles][block] times u [block * blocks][block * width],
      * width 1 or 2. */
     void (*product)(const float *v, const float *u, int64_t blocks, int width, float *m);
     /* d[i * d_stride + o] += sum over k of v[k * v_stride + i] z[k * z_stride + o],
-     * i < rows, o < block * width. */
+     * i < rows, o < block * width; width is 1, 2 or widest. */
     void (*accumulate)(const float *v, int64_t v_stride, const float *z, int64_t z_stride,
                        int64_t n, int width, float *d, int64_t d_stride);
 };

@@ -12,8 +12,11 @@
 #include "base/parallel.h"
 
 enum {
-    PAD = 16,      /* floats between planes, against equal low address bits */
-    LOT_TILES = 28 /* taken at once */
+    PAD = 16,       /* floats between planes, against equal low address bits */
+    LOT_TILES = 42, /* taken at once, at most */
+    /* Results that the next node still finds in the outer cache; larger ones are written past it,
+     * which is faster, and read from memory. */
+    CACHED_BYTES = 8 << 20
 };
 
 struct winograd_state {
@@ -21,6 +24,7 @@ struct winograd_state {
     int groups;   /* of tiles in a lot, each of which a product takes at once */
     bool flipped; /* backward data */
     struct winograd_finish_plan finish;
+    bool past_caches;
     int64_t v_stride, m_stride, thread_floats;
 };
 
@@ -85,11 +89,12 @@ static cupel_status plan_either(struct kernel_plan *plan, const struct kernel_re
         return cupel_fail_memory(error, "a convolution's plan", sizeof *s);
     const struct attrs_conv *attrs = winograd_attrs(view, &s->flipped);
     (void)winograd_finish_plan(view, &s->finish); /* accepted before */
+    s->past_caches = cupel_desc_bytes(&view->outputs[0]) > CACHED_BYTES;
     const int64_t padding[2] = {s->flipped ? 2 - attrs->padding[0] : attrs->padding[0],
                                 s->flipped ? 2 - attrs->padding[1] : attrs->padding[1]};
     s->shape = winograd_shape_of(small, &view->inputs[0], &view->outputs[0], padding);
     const int64_t channels = s->shape.from_blocks * s->shape.block;
-    const int64_t tiles = channels <= 128 ? LOT_TILES : LOT_TILES / 2;
+    const int64_t tiles = channels <= 64 ? LOT_TILES : channels <= 128 ? 28 : 14;
     s->groups = (int)(tiles / s->shape.products->tiles);
     const int64_t group = (int64_t)s->shape.products->tiles * s->shape.block;
     s->v_stride = s->groups * s->shape.from_blocks * group + PAD;
@@ -169,8 +174,9 @@ static void write_tiles(const struct winograd_run *run, const struct lot *lot, i
     for (int64_t half = 0; half < width; half++) {
         const int64_t channel = (pair * 2 + half) * shape->block;
         const int64_t offset = channel * shape->to.h * shape->to.w;
-        const struct winograd_finish finish =
+        struct winograd_finish finish =
             winograd_finish_of(&s->finish, run->inputs, channel, offset);
+        finish.past_caches = s->past_caches;
         shape->table->result(&shape->to, lot->part->form, m + half * shape->block, s->m_stride,
                              width * shape->block, &finish, tiles, lot->n, run->to + offset);
     }

@@ -29,7 +29,7 @@ static bool worthwhile(const cupel_desc *to, bool small) {
     const struct cover y = cover_of(to->shape.dims[2], small);
     const struct cover x = cover_of(to->shape.dims[3], small);
     const double points = (double)((y.fours * 6 + y.twos * 4) * (x.fours * 6 + x.twos * 4));
-    return points <= 6.0 * (double)(to->shape.dims[2] * to->shape.dims[3]);
+    return points <= (small ? 6.0 : 5.0) * (double)(to->shape.dims[2] * to->shape.dims[3]);
 }
 
 bool winograd_accept(const cupel_op_view *view, bool small, const cupel_desc *from,

@@ -142,16 +142,19 @@ static void multiply(const struct weights_run *run, const struct task *task,
                      const struct winograd_part *part, int64_t n, const float *v, const float *z) {
     const struct weights_state *s = run->state;
     const struct winograd_shape *shape = &s->shape;
-    const int rows = shape->products->rows;
+    const struct vec_winograd_product_table *products = shape->products;
+    const int64_t blocks = task->n_to / shape->block;
     for (int p = 0; p < part->n_planes; p++) {
         float *sums = task->sums + winograd_slot(shape, part, p) * task->n_from * task->n_to;
-        for (int64_t i = 0; i < task->n_from; i += rows) {
-            for (int64_t o = 0; o < task->n_to; o += 2 * shape->block)
-                shape->products->accumulate(v + part->planes[p] * s->v_stride + i, task->n_from,
-                                            z + part->planes[p] * s->z_stride + o, task->n_to, n,
-                                            task->n_to - o > shape->block ? 2 : 1,
-                                            sums + i * task->n_to + o, task->n_to);
-        }
+        for (int64_t i = 0; i < task->n_from; i += products->rows)
+            for (int64_t o = 0, width; o < blocks; o += width) {
+                const int64_t left = blocks - o;
+                width = left >= products->widest ? products->widest : left >= 2 ? 2 : 1;
+                products->accumulate(v + part->planes[p] * s->v_stride + i, task->n_from,
+                                     z + part->planes[p] * s->z_stride + o * shape->block,
+                                     task->n_to, n, (int)width,
+                                     sums + i * task->n_to + o * shape->block, task->n_to);
+            }
     }
 }
 
@@ -247,7 +250,7 @@ static cupel_status run_weights(const struct kernel_plan *plan, const struct ker
 
 #define WEIGHTS_KERNEL(kernel_name, size) \
     { \
-        .op = "conv2d_backward_weights", .name = kernel_name, .revision = 4, \
+        .op = "conv2d_backward_weights", .name = kernel_name, .revision = 5, \
         .flags = KERNEL_WINOGRAD, .accept = accept_##size, .plan = plan_##size, \
         .run = run_weights, .drop = drop_weights \
     }
