@@ -224,14 +224,29 @@ no_temporaries() { # FOLDER
     cp "$SAMPLE"/* d
     ln -s d link
     local out
-    for out in d d/run d/a/b link/run ./d/../d/run "$PWD/d"; do
+    for out in d d/run d/a/b link/run ./d/../d/run "$PWD/d" new/../d/run new/a/../../link/run; do
         fails_with 2 "$CUPEL" train "$TINY" --data d --out "$out"
         says "$out lies inside the data set's folder"
         says "--out"
     done
     (cd d && fails_with 2 "$CUPEL" train "$TINY" --data . && says "--out")
     [ "$(ls d | wc -l)" -eq "$(ls "$SAMPLE" | wc -l)" ]
+    [ ! -e new ]
     "$CUPEL" train "$TINY" --data d --out d-run --quiet --epochs 1
+}
+
+@test "an output folder inside any data set of the recipe is refused; beside them it may lie" {
+    mkdir -p sets/sample sets/other
+    cp "$SAMPLE"/* sets/sample
+    cp "$SAMPLE"/* sets/other
+    local out
+    for out in sets/other sets/other/run sets/sample/run; do
+        fails_with 2 "$CUPEL" train "$TINY" --data sets --set anomaly.foreign_set=other --out "$out"
+        says "$out lies inside the data set's folder sets/"
+    done
+    [ "$(ls sets/other | wc -l)" -eq "$(ls "$SAMPLE" | wc -l)" ]
+    "$CUPEL" train "$TINY" --data sets --out sets/other/run --quiet --epochs 1 # is not read here
+    "$CUPEL" train "$TINY" --data sets --out sets/run --quiet --epochs 1
 }
 
 @test "no HOME and no cache folder" {

@@ -491,8 +491,11 @@ static void test_folders_looked_into(void **state) {
     snprintf(set, sizeof set, "%s", at("data/set"));
     static const char *const inside[] = {"data/set",       "data/set/",          "data/set/run",
                                          "data/set/a/b/c", "data/../data/set/x", "link",
-                                         "link/run"};
-    static const char *const outside[] = {"data", "data/set-2", "data/settle/x", "run", "none/set"};
+                                         "link/run",       "new/../data/set/x",  "new/a/../../link",
+                                         "link/../set/x",  "data/none/../set"};
+    static const char *const outside[] = {"data",    "data/set-2",  "data/settle/x",
+                                          "run",     "none/set",    "data/set/../x",
+                                          "link/..", "new/../data", "link/../../x"};
     CHECK_I64(symlink("data/set", at("link")), 0);
     for (size_t i = 0; i < sizeof inside / sizeof inside[0]; i++) {
         check_context("%s", inside[i]);

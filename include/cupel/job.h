@@ -70,6 +70,10 @@ CUPEL_API const char *cupel_job_folder(const cupel_job *job);
 /* The folder of the data that the run in `folder` was trained on, as its env.json says; false when
  * it says nothing. */
 CUPEL_API bool cupel_job_data(const char *folder, char *out, size_t size);
+/* Whether the folder holds a run, and whether a path, links followed, is that of one of its files
+ * named above: nothing else should be written there. */
+CUPEL_API bool cupel_job_holds(const char *folder);
+CUPEL_API bool cupel_job_owns(const char *path);
 /* Borrowed. */
 CUPEL_API const cupel_trainer *cupel_job_trainer(const cupel_job *job);
 

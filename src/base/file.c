@@ -473,24 +473,38 @@ cupel_status file_check_folder(const char *path, struct cupel_error *error) {
     return CUPEL_STATUS_OK;
 }
 
-/* The nearest folder above that exists is the one that links may hide. */
-bool file_lies_in(const char *path, const char *folder) {
-    char place[PATH_MAX], real[PATH_MAX], around[PATH_MAX];
-    if (strlen(path) >= sizeof place || realpath(folder, around) == NULL)
+bool file_resolve(const char *path, char out[FILE_PATH_SIZE]) {
+    char next[PATH_MAX];
+    _Static_assert(FILE_PATH_SIZE >= PATH_MAX, "realpath() needs that much");
+    if (realpath(path[0] == '/' ? "/" : ".", out) == NULL)
         return false;
-    snprintf(place, sizeof place, "%s", path);
-    while (realpath(place, real) == NULL) {
-        char *const slash = strrchr(place, '/');
-        if (strcmp(place, ".") == 0)
+    for (size_t length; *path != '\0'; path += length) {
+        path += strspn(path, "/");
+        length = strcspn(path, "/");
+        if (length == 0 || (length == 1 && path[0] == '.'))
+            continue;
+        const size_t folder = strlen(out);
+        if (length == 2 && path[0] == '.' && path[1] == '.') { /* out has no link left */
+            char *const slash = strrchr(out, '/');
+            slash[slash == out ? 1 : 0] = '\0';
+        } else if (folder + length + 2 > sizeof next) {
             return false;
-        if (slash == NULL)
-            snprintf(place, sizeof place, ".");
-        else
-            slash[slash == place ? 1 : 0] = '\0';
+        } else {
+            snprintf(next, sizeof next, "%s%s%.*s", out, folder > 1 ? "/" : "", (int)length, path);
+            if (realpath(next, out) == NULL) /* not there: made as a folder */
+                memcpy(out, next, strlen(next) + 1);
+        }
     }
+    return true;
+}
+
+bool file_lies_in(const char *path, const char *folder) {
+    char place[FILE_PATH_SIZE], around[FILE_PATH_SIZE];
+    if (!file_resolve(path, place) || realpath(folder, around) == NULL)
+        return false;
     const size_t length = strlen(around);
-    return strncmp(real, around, length) == 0 &&
-           (real[length] == '\0' || real[length] == '/' || around[length - 1] == '/');
+    return strncmp(place, around, length) == 0 &&
+           (place[length] == '\0' || place[length] == '/' || around[length - 1] == '/');
 }
 
 char *file_join(const char *folder, const char *name) {

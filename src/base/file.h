@@ -49,6 +49,10 @@ void file_unmake_folder(const char *path, size_t there);
 bool file_exists(const char *path);
 /* IO where there is no such folder, or none that we may look into. */
 cupel_status file_check_folder(const char *path, struct cupel_error *error);
+/* The path without links and dots, which need not exist: what lacks is taken as folders that will
+ * be made, so that new/../x is x. false when it is too long. */
+enum { FILE_PATH_SIZE = 4096 };
+bool file_resolve(const char *path, char out[FILE_PATH_SIZE]);
 /* Whether `path`, which need not exist, is the folder or lies in it, links followed. */
 bool file_lies_in(const char *path, const char *folder);
 /* IO: "cannot <verb> <path>: <what errno says>; <what to do>". */

@@ -18,3 +18,9 @@ cupel_status cupel_file_write(const char *path, const void *bytes, size_t size,
     snprintf(sentence, CUPEL_FILE_SENTENCE_SIZE, "%s", error.text);
     return status;
 }
+
+_Static_assert((int)CUPEL_FILE_PATH_SIZE == (int)FILE_PATH_SIZE, "one size");
+
+bool cupel_file_resolve(const char *path, char out[CUPEL_FILE_PATH_SIZE]) {
+    return file_resolve(path, out);
+}

@@ -18,6 +18,7 @@
 #include "commands.h"
 #include "images.h"
 #include "profile.h"
+#include "target.h"
 
 enum { WARM_UP = 3, BATCHES = 8, SCORED = 10000, STEPS = 20, PASSES = 3 };
 
@@ -52,6 +53,9 @@ static int bench_recipe(cupel_recipe **out, const struct arguments *arguments) {
                  "conv-vae|mlp-vae [IDX FILE] [options]");
         return EXIT_USAGE;
     }
+    const struct target trace = {"--trace", arguments->values[OPTION_TRACE]};
+    if (!target_check(&trace))
+        return EXIT_USAGE;
     int code = fail_with(cupel_recipe_create(out), NULL);
     for (; code == EXIT_FINE && *settings != NULL; settings++)
         code = fail_with(cupel_recipe_set(*out, *settings, name), cupel_recipe_error(*out));

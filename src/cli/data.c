@@ -9,6 +9,7 @@
 #include <cupel/synth.h>
 
 #include "commands.h"
+#include "target.h"
 
 /* --- get --- */
 
@@ -28,6 +29,8 @@ static int get(const struct arguments *arguments) {
         .progress = arguments_has(arguments, OPTION_QUIET) ? NULL : show_progress,
     };
     const char *const set = arguments->operands[1];
+    if (!target_check_data_folder(options.to))
+        return EXIT_USAGE;
     cupel_download *download;
     const cupel_status status = cupel_download_fetch(&download, set, &options);
     console_clear_bar();
@@ -74,6 +77,8 @@ static int synth(const struct arguments *arguments) {
                                          .images = images,
                                          .side = side,
                                          .pictures = arguments_has(arguments, OPTION_PNG)};
+    if (!target_check_data_folder(folder))
+        return EXIT_USAGE;
     const cupel_status status = cupel_synth_make(folder, &options, sentence);
     if (status != CUPEL_STATUS_OK)
         return fail_with(status, sentence);

@@ -230,6 +230,8 @@ static int take_path(struct image_source *source, bool *end) {
         return code;
     if (stat(path, &info) != 0)
         return complain_errno("read", path);
+    if (!targets_spare(source->form.spared_by, source->form.n_spared_by, path))
+        return EXIT_USAGE;
     const bool folder = S_ISDIR(info.st_mode);
     if (folder && !cupel_dataset_holds(path, "test"))
         return list_folder(source, path);

@@ -10,10 +10,14 @@
 
 #include <cupel/dataset.h>
 
+#include "target.h"
+
 /* What all images must be, and who wants it: a weights file. */
 struct image_form {
     int64_t channels, height, width;
     const char *weights;
+    const struct target *spared_by; /* what will be written, and must be none of them */
+    size_t n_spared_by;
 };
 
 /* A PNG file. Its label is the name of the folder it lies in, if that lies in the one that was

@@ -18,6 +18,7 @@
 #include "gate.h"
 #include "images.h"
 #include "sheet.h"
+#include "target.h"
 
 /* The CSV: stdout as it comes, or a file that is written when all is done. */
 struct table {
@@ -140,8 +141,8 @@ struct scoring {
     struct table table;
     struct gate gate;
     struct ends ends;
-    bool sheet;
-    int64_t without; /* images whose score is not finite */
+    struct target targets[2]; /* --out and --sheet */
+    int64_t without;          /* images whose score is not finite */
 };
 
 static void take_scores(struct scoring *scoring, const struct images *images,
@@ -178,7 +179,7 @@ static int score_part(struct scoring *scoring, const struct images *images) {
                                cupel_scorer_error(scoring->scorer));
     if (code == EXIT_FINE)
         take_scores(scoring, images, scores);
-    if (code == EXIT_FINE && scoring->sheet)
+    if (code == EXIT_FINE && scoring->targets[1].path != NULL)
         code = ends_add(&scoring->ends, images->set, scores);
     free(scores);
     return code;
@@ -189,7 +190,9 @@ static int score_images(struct scoring *scoring, const struct arguments *argumen
     const struct image_form form = {.channels = info->channels,
                                     .height = info->height - 2 * info->pad,
                                     .width = info->width - 2 * info->pad,
-                                    .weights = arguments->operands[0]};
+                                    .weights = arguments->operands[0],
+                                    .spared_by = scoring->targets,
+                                    .n_spared_by = 2};
     struct image_source source;
     int code = image_source_open(&source, &form, arguments->operands + 1, arguments->n_operands - 1,
                                  arguments->values[OPTION_FILES0_FROM]);
@@ -210,7 +213,7 @@ static int score_images(struct scoring *scoring, const struct arguments *argumen
 }
 
 static int score_all(struct scoring *scoring, const struct arguments *arguments) {
-    const char *const sheet = arguments->values[OPTION_SHEET];
+    const char *const sheet = scoring->targets[1].path;
     scoring->info = cupel_scorer_get_info(scoring->scorer);
     if (scoring->gate.closed && !scoring->info.has_threshold) {
         complain("--fail-if counts scores above the threshold, and %s has none: it was trained "
@@ -229,7 +232,7 @@ static int score_all(struct scoring *scoring, const struct arguments *arguments)
 }
 
 /* The second would replace the first. */
-static bool check_files(const struct arguments *arguments) {
+static bool differ(const struct arguments *arguments) {
     const char *const out = arguments->values[OPTION_OUT];
     const char *const sheet = arguments->values[OPTION_SHEET];
     struct stat info;
@@ -242,24 +245,41 @@ static bool check_files(const struct arguments *arguments) {
     return false;
 }
 
+/* Before an hour of scoring: neither file may replace what is read, as far as the command line says
+ * what that is; image_source_next() goes on with a list. */
+static bool check_files(const struct arguments *arguments, const struct weights_paths *paths,
+                        const struct target *targets) {
+    bool fine = differ(arguments) && target_check(&targets[0]) && target_check(&targets[1]) &&
+                targets_spare(targets, 2, paths->weights) &&
+                targets_spare(targets, 2, arguments->values[OPTION_PLAN_FILE]) &&
+                targets_spare(targets, 2, arguments->values[OPTION_FILES0_FROM]);
+    for (size_t i = 1; i < arguments->n_operands && fine; i++)
+        fine = targets_spare(targets, 2, arguments->operands[i]);
+    return fine;
+}
+
 int command_score(const struct arguments *arguments) {
     int code;
     int64_t threads, samples, top;
     struct weights_paths paths;
-    struct scoring scoring = {.sheet = arguments_has(arguments, OPTION_SHEET)};
+    struct scoring scoring = {.targets = {{"--out", arguments->values[OPTION_OUT]},
+                                          {"--sheet", arguments->values[OPTION_SHEET]}}};
     if (!arguments_whole(arguments, OPTION_THREADS, 0, 256, 0, &threads) ||
         !arguments_whole(arguments, OPTION_SAMPLES, 1, 1000, 0, &samples) ||
         !arguments_whole(arguments, OPTION_TOP, 1, 1000, 20, &top) ||
-        !gate_parse(&scoring.gate, arguments->values[OPTION_FAIL_IF]) || !check_files(arguments))
+        !gate_parse(&scoring.gate, arguments->values[OPTION_FAIL_IF]))
         return EXIT_USAGE;
     scoring.ends.most = (size_t)top;
     code = find_weights(&paths, arguments->operands[0], arguments);
     if (code != EXIT_FINE)
         return code;
+    if (!check_files(arguments, &paths, scoring.targets))
+        code = EXIT_USAGE;
+    /* A plan that is asked for is followed or refused; the run's own may be of another machine. */
     const char *const plan = arguments->values[OPTION_PLAN_FILE];
     const cupel_scorer_options options = {
         .threads = (int)threads, .samples = samples, .plan_file = plan != NULL ? plan : paths.plan};
-    cupel_context *const context = make_context(&code);
+    cupel_context *const context = code == EXIT_FINE ? make_context(&code) : NULL;
     if (context != NULL)
         code = fail_with(cupel_scorer_create(&scoring.scorer, context, paths.weights, &options),
                          cupel_context_error(context));

@@ -16,6 +16,7 @@
 #include "train/epoch_line.h"
 #include "train/job_internal.h"
 #include "train/network.h"
+#include "train/protocol_internal.h"
 
 static cupel_status own_recipe(cupel_job *job, cupel_recipe *recipe) {
     CUPEL_TRY(job_passed(job, cupel_recipe_check(recipe), cupel_recipe_error(recipe)));
@@ -101,8 +102,8 @@ static cupel_status refuse_other(cupel_job *job, bool force) {
 
 /* Who reads the data set's folder again would find the run's files among the data. */
 static cupel_status refuse_inside_data(cupel_job *job) {
-    const char *const data = cupel_protocol_folder(job->protocol);
-    if (!file_lies_in(job->path, data))
+    const char *const data = protocol_folder_around(job->protocol, job->path);
+    if (data == NULL)
         return CUPEL_STATUS_OK;
     return cupel_fail(&job->error, CUPEL_STATUS_INVALID_ARGUMENT,
                       "%s lies inside the data set's folder %s: choose another folder for the run "
@@ -335,4 +336,12 @@ bool cupel_job_data(const char *folder, char *out, size_t size) {
         snprintf(out, size, "%s", data);
     cupel_free(data);
     return found;
+}
+
+bool cupel_job_holds(const char *folder) {
+    return run_folder_holds(folder);
+}
+
+bool cupel_job_owns(const char *path) {
+    return run_folder_owns(path);
 }

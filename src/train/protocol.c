@@ -289,6 +289,13 @@ void cupel_protocol_destroy(cupel_protocol *protocol) {
 }
 
 const char *cupel_protocol_error(const cupel_protocol *protocol) {
+const char *protocol_folder_around(const cupel_protocol *protocol, const char *path) {
+    if (file_lies_in(path, protocol->folder))
+        return protocol->folder;
+    return protocol->foreign != NULL && file_lies_in(path, protocol->foreign) ? protocol->foreign
+                                                                              : NULL;
+}
+
     return protocol->error.text;
 }
 

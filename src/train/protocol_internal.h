@@ -36,6 +36,13 @@ struct cupel_protocol {
 /* Takes over the outcome of a call that made a data set: keeps the sentence of a failure. A file
  * that does not fit another is bad data here. */
 cupel_status protocol_made(cupel_protocol *protocol, cupel_status status, cupel_dataset **set);
+/* The folder of the own or the foreign data set that `path` lies in, or NULL. */
+const char *protocol_folder_around(const cupel_protocol *protocol, const char *path);
+/* cupel_protocol_create() for a training that begins: BAD_DATA, naming key, class and folder, where
+ * a list of classes has one of which there is no image. Who judges other data need not have all. */
+cupel_status protocol_create(cupel_protocol **out, cupel_recipe *recipe, const char *folder,
+                             const char *beside, bool all_classes);
+cupel_status protocol_check_classes(cupel_protocol *protocol);
 bool protocol_is_normal(const cupel_protocol *protocol, int64_t label);
 bool protocol_is_anomaly(const cupel_protocol *protocol, int64_t label);
 /* Adds images, all of one kind, behind those that are there; takes the data set over. */

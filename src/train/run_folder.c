@@ -116,6 +116,29 @@ bool run_folder_is_run(const char *path) {
     return found;
 }
 
+/* One file of such a name may be anybody's. */
+bool run_folder_holds(const char *path) {
+    int found = 0;
+    for (int i = 0; i < RUN_FILES; i++) {
+        char *const file = file_join(path, run_files[i]);
+        found += file != NULL && file_exists(file);
+        cupel_free(file);
+    }
+    return found > 1;
+}
+
+bool run_folder_owns(const char *path) {
+    char place[FILE_PATH_SIZE];
+    if (!file_resolve(path, place))
+        return false;
+    char *const slash = strrchr(place, '/');
+    bool named = false;
+    for (int i = 0; i < RUN_FILES && !named; i++)
+        named = strcmp(slash + 1, run_files[i]) == 0;
+    slash[slash == place ? 1 : 0] = '\0';
+    return named && run_folder_holds(place);
+}
+
 cupel_status run_folder_clear(const struct run_folder *folder, struct cupel_error *error) {
     for (int i = 0; i < RUN_FILES; i++)
         if (unlinkat(folder->lock, run_files[i], 0) != 0 && errno != ENOENT)

@@ -38,6 +38,10 @@ cupel_status run_folder_open(struct run_folder *folder, const char *path, enum r
 void run_folder_close(struct run_folder *folder);
 /* Whether the folder holds a run. */
 bool run_folder_is_run(const char *path);
+/* Whether it has several of a run's files. */
+bool run_folder_holds(const char *path);
+/* Whether the path, links followed, is that of a file of a run in such a folder. */
+bool run_folder_owns(const char *path);
 /* Takes back a run that could not begin: its files, the folders made for it, and the lock. */
 void run_folder_unmake(struct run_folder *folder);
 /* Removes the files of a run, and nothing else. */
