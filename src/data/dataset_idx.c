@@ -233,6 +233,27 @@ cupel_status cupel_dataset_open(cupel_dataset **out, const char *folder, const c
     return dataset_deliver(out, dataset, open_into(dataset, folder, split));
 }
 
+cupel_status dataset_read_labels(const char *folder, const char *split, uint8_t **out,
+                                 size_t *count, struct cupel_error *error) {
+    struct idx_array labels = {0};
+    char *path;
+    *out = NULL;
+    *count = 0;
+    CUPEL_TRY(find_file(folder, stems_of(split), "labels", 1, &path, error));
+    if (path == NULL) /* who reads the images complains */
+        return CUPEL_STATUS_OK;
+    cupel_status status = idx_read(&labels, path, error);
+    if (status == CUPEL_STATUS_OK && labels.rank != 1) {
+        status = cupel_fail(error, CUPEL_STATUS_BAD_DATA,
+                            "%s has %d axes; labels have 1: fetch it again", path, labels.rank);
+        idx_release(&labels);
+    }
+    cupel_free(path);
+    *out = labels.values;
+    *count = labels.size;
+    return status;
+}
+
 /* ---- one file -------------------------------------------------------------------------------- */
 
 /* *out is NULL where the name is not one of images, or no labels lie beside them. */

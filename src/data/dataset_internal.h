@@ -35,6 +35,10 @@ bool dataset_reserve_classes(cupel_dataset *dataset, size_t count);
 /* cupel_dataset_holds(), where memory that is refused is no "no". */
 cupel_status dataset_holds(const char *folder, const char *split, bool *holds,
                            struct cupel_error *error);
+/* The labels alone of "train" or "test" of a folder; *out (cupel_free) is NULL where it has
+ * none. */
+cupel_status dataset_read_labels(const char *folder, const char *split, uint8_t **out,
+                                 size_t *count, struct cupel_error *error);
 /* Hands the finished data set over, or one that carries nothing but the sentence. */
 cupel_status dataset_deliver(cupel_dataset **out, cupel_dataset *dataset, cupel_status status);
 

@@ -72,7 +72,7 @@ cupel_status job_make_trainer(cupel_job *job, const cupel_job_options *options, 
         cupel_recipe_error(job->recipe)));
     job->checkpoint_seconds = 60.0 * minutes;
     const cupel_status status =
-        cupel_protocol_create(&job->protocol, job->recipe, data, options->beside);
+        protocol_create(&job->protocol, job->recipe, data, options->beside, !resume);
     CUPEL_TRY(job_passed(job, status,
                          job->protocol == NULL ? NULL : cupel_protocol_error(job->protocol)));
     CUPEL_TRY(make_plan(job, options, resume));

@@ -103,25 +103,6 @@ static cupel_status find_folders(cupel_protocol *protocol, const char *folder, c
 
 /* --- which images --- */
 
-static bool listed(const int64_t *list, size_t count, int64_t label) {
-    for (size_t i = 0; i < count; i++)
-        if (list[i] == label)
-            return true;
-    return false;
-}
-
-bool protocol_is_anomaly(const cupel_protocol *protocol, int64_t label) {
-    if (label < 0 || protocol->n_normal == 0 || protocol->n_anomalous > 0)
-        return listed(protocol->anomalous, protocol->n_anomalous, label);
-    return !listed(protocol->normal, protocol->n_normal, label);
-}
-
-bool protocol_is_normal(const cupel_protocol *protocol, int64_t label) {
-    if (protocol->n_normal == 0)
-        return !protocol_is_anomaly(protocol, label);
-    return listed(protocol->normal, protocol->n_normal, label);
-}
-
 cupel_status protocol_made(cupel_protocol *protocol, cupel_status status, cupel_dataset **set) {
     if (status == CUPEL_STATUS_OK)
         return status;
@@ -226,7 +207,10 @@ static cupel_status use_train(cupel_protocol *protocol, const cupel_dataset *all
         protocol->n_normal > 0
             ? cupel_dataset_filter(&normal, all, protocol->normal, protocol->n_normal)
             : cupel_dataset_pad(&normal, all, 0);
-    CUPEL_TRY(protocol_made(protocol, status, &normal));
+    if (protocol_made(protocol, status, &normal) != CUPEL_STATUS_OK)
+        return cupel_fail(&protocol->error, protocol->error.status,
+                          "%s: data.normal_classes: %s: give another folder with --data",
+                          protocol->folder, protocol->error.text);
     protocol->train = normal;
     CUPEL_TRY(divide(protocol));
     CUPEL_TRY(keep_first(protocol, &protocol->train, recipe_whole(protocol->recipe, "data.limit")));
@@ -234,17 +218,21 @@ static cupel_status use_train(cupel_protocol *protocol, const cupel_dataset *all
     return protocol_mix(protocol, all);
 }
 
-static cupel_status open_train(cupel_protocol *protocol) {
+static cupel_status open_train(cupel_protocol *protocol, bool all_classes) {
     cupel_dataset *all = NULL;
     cupel_status status = cupel_dataset_open(&all, protocol->folder, "train");
     CUPEL_TRY(protocol_made(protocol, status, &all));
     protocol->own_classes = cupel_dataset_get_info(all).class_count;
-    status = use_train(protocol, all);
+    if (all_classes)
+        status = protocol_check_classes(protocol);
+    if (status == CUPEL_STATUS_OK)
+        status = use_train(protocol, all);
     cupel_dataset_destroy(all);
     return status;
 }
 
-static cupel_status build(cupel_protocol *protocol, const char *folder, const char *beside) {
+static cupel_status build(cupel_protocol *protocol, const char *folder, const char *beside,
+                          bool all_classes) {
     cupel_recipe *const recipe = protocol->recipe;
     CUPEL_TRY(cupel_recipe_get_ints(recipe, "data.normal_classes", &protocol->normal,
                                     &protocol->n_normal));
@@ -254,11 +242,11 @@ static cupel_status build(cupel_protocol *protocol, const char *folder, const ch
     corruptions_of(&protocol->corruptions, recipe);
     CUPEL_TRY(cupel_recipe_check(recipe));
     CUPEL_TRY(find_folders(protocol, folder, beside));
-    return open_train(protocol);
+    return open_train(protocol, all_classes);
 }
 
-cupel_status cupel_protocol_create(cupel_protocol **out, cupel_recipe *recipe, const char *folder,
-                                   const char *beside) {
+cupel_status protocol_create(cupel_protocol **out, cupel_recipe *recipe, const char *folder,
+                             const char *beside, bool all_classes) {
     *out = cupel_alloc(1, sizeof **out);
     if (*out == NULL)
         return CUPEL_STATUS_OUT_OF_MEMORY;
@@ -266,12 +254,17 @@ cupel_status cupel_protocol_create(cupel_protocol **out, cupel_recipe *recipe, c
     /* A recipe of its own, so that the caller's may change or go. */
     cupel_status status = recipe_copy(&protocol->recipe, recipe);
     if (status == CUPEL_STATUS_OK)
-        status = build(protocol, folder, beside);
+        status = build(protocol, folder, beside, all_classes);
     if (status != CUPEL_STATUS_OK && protocol->error.text[0] == '\0')
         (void)cupel_fail(&protocol->error, status, "%s",
                          protocol->recipe == NULL ? cupel_status_text(status)
                                                   : cupel_recipe_error(protocol->recipe));
     return status;
+}
+
+cupel_status cupel_protocol_create(cupel_protocol **out, cupel_recipe *recipe, const char *folder,
+                                   const char *beside) {
+    return protocol_create(out, recipe, folder, beside, false);
 }
 
 void cupel_protocol_destroy(cupel_protocol *protocol) {
@@ -289,18 +282,18 @@ void cupel_protocol_destroy(cupel_protocol *protocol) {
 }
 
 const char *cupel_protocol_error(const cupel_protocol *protocol) {
-const char *protocol_folder_around(const cupel_protocol *protocol, const char *path) {
-    if (file_lies_in(path, protocol->folder))
-        return protocol->folder;
-    return protocol->foreign != NULL && file_lies_in(path, protocol->foreign) ? protocol->foreign
-                                                                              : NULL;
-}
-
     return protocol->error.text;
 }
 
 const char *cupel_protocol_folder(const cupel_protocol *protocol) {
     return protocol->folder == NULL ? "" : protocol->folder;
+}
+
+const char *protocol_folder_around(const cupel_protocol *protocol, const char *path) {
+    if (file_lies_in(path, protocol->folder))
+        return protocol->folder;
+    return protocol->foreign != NULL && file_lies_in(path, protocol->foreign) ? protocol->foreign
+                                                                              : NULL;
 }
 
 const cupel_dataset *cupel_protocol_train(const cupel_protocol *protocol) {

@@ -159,9 +159,13 @@ static cupel_status keep_classes(cupel_protocol *protocol, const cupel_dataset *
     for (int64_t label = 0; label < classes; label++)
         if (wanted(protocol, label))
             kept[count++] = label;
-    const cupel_status status = cupel_dataset_filter(out, from, kept, count);
+    cupel_status status = cupel_dataset_filter(out, from, kept, count);
     cupel_free(kept);
-    return protocol_made(protocol, status, out);
+    status = protocol_made(protocol, status, out);
+    if (status == CUPEL_STATUS_BAD_DATA)
+        (void)cupel_fail(&protocol->error, status, "%s: %s: give another folder with --data",
+                         protocol->folder, protocol->error.text);
+    return status;
 }
 
 /* The foreign images of "train" or "test", labelled past the own classes. */
