@@ -352,6 +352,26 @@ odd name.png"
     [ -z "$(ls -A "$BATS_TEST_TMPDIR")" ]
 }
 
+@test "a plan that is asked for is followed or refused; a run's own that does not fit is told" {
+    local field images=$IMAGES/all-images-idx3-ubyte
+    cd "$BATS_TEST_TMPDIR"
+    "$CUPEL" score "$RUN" "$images" --plan-file "$RUN/plan.json" | cmp - <("$CUPEL" score "$RUN" "$images")
+    cp -r "$RUN" run
+    for field in device instruction_set kernel_library; do
+        sed "s/\"$field\": \"[^\"]*\"/\"$field\": \"another\"/" "$RUN/plan.json" >foreign.json
+        fails_with 5 "$CUPEL" score "$RUN" "$images" --plan-file foreign.json
+        says "foreign.json: $field: the plan was made with \"another\""
+        cp foreign.json run/plan.json
+        run --separate-stderr "$CUPEL" score run "$images" --quiet
+        [ "$status" -eq 0 ]
+        [ "$output" = "$("$CUPEL" score "$RUN" "$images" | sed "s#$RUN#run#")" ]
+        case $stderr in *"warning: run/plan.json does not fit here"*"$field"*) ;; *) false ;; esac
+    done
+    fails_with 4 "$CUPEL" score "$RUN" "$images" --plan-file none.json
+    echo '{' >foreign.json
+    fails_with 3 "$CUPEL" score "$RUN" "$images" --plan-file foreign.json
+}
+
 @test "a run whose plan another version wrote is scored; resuming it asks for --replan" {
     cp -r "$RUN" "$BATS_TEST_TMPDIR/older"
     sed -i 's/cupel-plan-[0-9]*/cupel-plan-1/; s/"layout": "[a-zA-Z0-9]*", //' "$BATS_TEST_TMPDIR/older/plan.json"

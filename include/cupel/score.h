@@ -29,6 +29,7 @@ typedef struct cupel_scorer_options {
     int threads;           /* 0: one for each processor */
     int64_t samples;       /* noise samples a score is the mean of; 0: as the recipe says */
     const char *plan_file; /* choices of kernels to repeat; NULL: estimate */
+    bool replan;           /* where the plan does not fit here, say so in the log and estimate */
 } cupel_scorer_options;
 
 typedef struct cupel_scorer_info {
@@ -44,7 +45,7 @@ typedef struct cupel_scorer_info {
 
 /* Reads weights (best.safetensors, last.safetensors). IO, BAD_DATA, SHAPE or NAME where weights and
  * the recipe in them do not fit, NOT_FINITE where a weight is NaN or infinite, MISMATCH for a plan
- * made on another processor. The sentence of a failure is on the context. */
+ * made on another processor, unless replan. The sentence of a failure is on the context. */
 CUPEL_API CUPEL_CHECKED cupel_status cupel_scorer_create(cupel_scorer **out, cupel_context *context,
                                                          const char *weights_path,
                                                          const cupel_scorer_options *options);

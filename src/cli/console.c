@@ -113,7 +113,9 @@ int fail_with(cupel_status status, const char *sentence) {
 
 void console_log(void *user, const char *level, const char *line) {
     (void)user;
-    if (strcmp(level, "info") != 0)
+    if (strcmp(level, "warning") == 0)
+        complain("warning: %s", line); /* --quiet is about progress */
+    else if (strcmp(level, "info") != 0)
         tell("%s: %s", level, line);
 }
 

@@ -280,7 +280,8 @@ int command_eval(const struct arguments *arguments) {
     code = find_weights(&paths, arguments->operands[0], arguments);
     if (code != EXIT_FINE)
         return code;
-    const cupel_scorer_options options = {.threads = (int)threads, .plan_file = paths.plan};
+    const cupel_scorer_options options = {
+        .threads = (int)threads, .plan_file = paths.plan, .replan = true};
     cupel_context *const context = make_context(&code);
     if (context != NULL)
         code = make_scorers(&evaluation, context, paths.weights, options, samples);

@@ -277,8 +277,10 @@ int command_score(const struct arguments *arguments) {
         code = EXIT_USAGE;
     /* A plan that is asked for is followed or refused; the run's own may be of another machine. */
     const char *const plan = arguments->values[OPTION_PLAN_FILE];
-    const cupel_scorer_options options = {
-        .threads = (int)threads, .samples = samples, .plan_file = plan != NULL ? plan : paths.plan};
+    const cupel_scorer_options options = {.threads = (int)threads,
+                                          .samples = samples,
+                                          .plan_file = plan != NULL ? plan : paths.plan,
+                                          .replan = plan == NULL};
     cupel_context *const context = code == EXIT_FINE ? make_context(&code) : NULL;
     if (context != NULL)
         code = fail_with(cupel_scorer_create(&scoring.scorer, context, paths.weights, &options),

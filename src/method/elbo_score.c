@@ -29,16 +29,18 @@ struct cupel_scorer {
     struct cupel_error error;
 };
 
-/* A plan made elsewhere is no reason not to score: the kernels are then estimated, as without
- * one. */
-static cupel_status read_plan(cupel_scorer *scorer, const char *path) {
+/* With `replan` a plan made elsewhere is no reason not to score: the kernels are then estimated, as
+ * without one. */
+static cupel_status read_plan(cupel_scorer *scorer, const char *path, bool replan) {
     uint8_t *text;
     size_t size;
     CUPEL_TRY(file_read(path, 0, &text, &size, &scorer->error));
     cupel_status status = cupel_plan_parse(scorer->plan, (const char *)text, size, false);
-    if (status == CUPEL_STATUS_MISMATCH) {
-        log_line(&scorer->context->log, "info",
-                 "%s does not fit this machine, kernels are chosen anew: %s", path,
+    if (status == CUPEL_STATUS_MISMATCH && replan) {
+        /* another number of threads is nobody's mistake */
+        const bool threads = strncmp(cupel_plan_error(scorer->plan), "threads:", 8) == 0;
+        log_line(&scorer->context->log, threads ? "info" : "warning",
+                 "%s does not fit here, so kernels are chosen anew: %s", path,
                  cupel_plan_error(scorer->plan));
         status = cupel_plan_parse(scorer->plan, (const char *)text, size, true);
     }
@@ -82,7 +84,7 @@ static cupel_status build(cupel_scorer *scorer, const cupel_tensors *weights, co
         return cupel_fail(error, status, "%s", cupel_context_error(context));
     scorer->parameters->undrawn = true; /* every one is imported below, or scoring fails */
     if (options->plan_file != NULL)
-        CUPEL_TRY(read_plan(scorer, options->plan_file));
+        CUPEL_TRY(read_plan(scorer, options->plan_file, options->replan));
     CUPEL_TRY(evaluator_init(&scorer->evaluator, scorer->parameters, context, &scorer->network,
                              scorer->workspace, scorer->plan, error));
     status = cupel_parameters_import(scorer->parameters, weights, "", true);
