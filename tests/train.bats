@@ -271,6 +271,42 @@ signal_test() { # NAME CODE
     [[ "$output" != *warning* ]]
 }
 
+@test "weights or metrics of several epochs without their state are not written over" {
+    local lost=$BATS_TEST_TMPDIR/lost before name
+    cp -r "$RUN" "$lost"
+    mv "$lost/state.safetensors" "$BATS_TEST_TMPDIR/copy"
+    before=$(cd "$lost" && cat ./* | cksum)
+    fails_with 4 "$CUPEL" train --resume "$lost"
+    says "$lost has the metrics of more than one epoch and no state.safetensors"
+    says "put the state back from a copy"
+    says "--force"
+    [ "$(cd "$lost" && cat ./* | cksum)" = "$before" ]
+    rm "$lost/metrics.jsonl"
+    for name in last best; do
+        fails_with 4 "$CUPEL" train --resume "$lost" --quiet
+        says "has the weights of more than one epoch"
+        rm "$lost/$name.safetensors"
+        [ "$name" = last ] || break
+    done
+    run "$CUPEL" train --resume "$lost" --quiet # nothing is left to lose
+    [ "$status" -eq 0 ]
+    says "warning: no state was saved: starting again at step 0"
+    same_run "$lost" "$RUN"
+}
+
+@test "a run killed between the weights and the state of its first epoch starts again, and says so" {
+    local run=$BATS_TEST_TMPDIR/first code=0
+    CUPEL_KILL_AT=state.safetensors:created:1 preloaded "$CUPEL" train "$TINY" --data "$RECIPES" \
+        --out "$run" --quiet || code=$?
+    [ "$code" -eq 137 ]
+    [ -e "$run/last.safetensors" ] && [ "$(wc -l <"$run/metrics.jsonl")" -eq 1 ]
+    run "$CUPEL" train --resume "$BATS_TEST_TMPDIR/first" --quiet
+    [ "$status" -eq 0 ]
+    says "warning: no state was saved: starting again at step 0"
+    tiny "$BATS_TEST_TMPDIR/whole"
+    same_run "$BATS_TEST_TMPDIR/first" "$BATS_TEST_TMPDIR/whole"
+}
+
 @test "the state of a finished run brings its weights back" {
     local alone=$BATS_TEST_TMPDIR/finished
     mkdir "$alone"

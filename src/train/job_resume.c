@@ -38,6 +38,60 @@ static cupel_status refuse_state(cupel_job *job, cupel_status status, const char
 
 /* A run that was killed before its first state has none: *out is NULL. */
 static cupel_status read_state(cupel_job *job, cupel_tensors **out) {
+/* The epochs that lie in a weights file; 0 where there is none. */
+static cupel_status epochs_in_weights(cupel_job *job, const char *name, uint64_t *epochs) {
+    char *path;
+    cupel_tensors *weights = NULL;
+    *epochs = 0;
+    CUPEL_TRY(job_file_path(job, name, &path));
+    cupel_status status = CUPEL_STATUS_OK;
+    if (file_exists(path))
+        status = job_passed(job, cupel_tensors_read(&weights, path),
+                            weights == NULL ? NULL : cupel_tensors_error(weights));
+    if (status == CUPEL_STATUS_OK && weights != NULL) {
+        const char *const text = cupel_tensors_metadata(weights, "cupel.epoch");
+        if (text == NULL || !number_parse_u64(text, epochs))
+            *epochs = UINT64_MAX; /* no file of a first epoch */
+    }
+    cupel_tensors_destroy(weights);
+    cupel_free(path);
+    return status;
+}
+
+static cupel_status epochs_in_metrics(cupel_job *job, uint64_t *epochs) {
+    char *path;
+    uint8_t *text = NULL;
+    size_t size = 0;
+    *epochs = 0;
+    CUPEL_TRY(job_file_path(job, RUN_METRICS, &path));
+    cupel_status status = CUPEL_STATUS_OK;
+    if (file_exists(path))
+        status = file_read(path, 0, &text, &size, &job->error);
+    for (size_t i = 0; i < size; i++)
+        *epochs += text[i] == '\n';
+    cupel_free(text);
+    cupel_free(path);
+    return status;
+}
+
+/* Without a state a run starts again. A kill in the first epoch leaves at most that epoch's line
+ * and weights, which come again with the same bytes; whoever has more has lost the state. */
+static cupel_status check_beginning(cupel_job *job) {
+    uint64_t lines, last, best;
+    CUPEL_TRY(epochs_in_metrics(job, &lines));
+    CUPEL_TRY(epochs_in_weights(job, RUN_LAST, &last));
+    CUPEL_TRY(epochs_in_weights(job, RUN_BEST, &best));
+    if (lines <= 1 && last <= 1 && best <= 1) {
+        job_say(job, "warning", "no state was saved: starting again at step 0");
+        return CUPEL_STATUS_OK;
+    }
+    return cupel_fail(&job->error, CUPEL_STATUS_IO,
+                      "%s has the %s of more than one epoch and no %s, so it cannot be gone on "
+                      "with: put the state back from a copy, score with the weights as they are, "
+                      "or start again with --out %s --force, which removes them",
+                      job->path, lines > 1 ? "metrics" : "weights", RUN_STATE, job->path);
+}
+
     char *path;
     *out = NULL;
     CUPEL_TRY(job_file_path(job, RUN_STATE, &path));
@@ -222,6 +276,8 @@ static cupel_status go_on(cupel_job *job, const char *folder, const cupel_job_op
 
 cupel_status cupel_job_resume(cupel_job **out, cupel_context *context, const char *folder,
                               const cupel_job_options *options) {
+    if (status == CUPEL_STATUS_OK && state == NULL)
+        status = check_beginning(job);
     static const cupel_job_options none = {0};
     options = options == NULL ? &none : options;
     CUPEL_TRY(job_begin(out, context, options));
