@@ -266,6 +266,66 @@ weights_refused() { # PERL TEXT...
     weights_refused '$h =~ s/(cupel.threshold":")[^"]*/$1nan/' "threshold" "copy it again"
 }
 
+# With little address space, where no sanitizer wants all of it: what would take much fails.
+limited() { # COMMAND...
+    if grep -q __asan_init "$CUPEL"; then "$@"; else (ulimit -v 2000000 && exec "$@"); fi
+}
+
+@test "a recipe in weights or state that asks for a huge network: refused at once, both shapes named" {
+    local larger='$h =~ s/image: 28/image: 1024/; $h =~ s/latent: 5/latent: 4096/;
+        $h =~ s/hidden: \[100\]/hidden: [4096]/' began=$SECONDS
+    changed "$larger"
+    fails_with 3 limited "$CUPEL" score c.safetensors "$SAMPLE"
+    says "c.safetensors: tensor 'encoder.fc.weight' is f32 [100, 784] in the file and f32 [4096, 1048576]"
+    fails_with 3 limited "$CUPEL" eval c.safetensors --data "$RECIPES"
+    says "[4096, 1048576]"
+    cp -r "$RUN" huge
+    cp huge/state.safetensors huge/best.safetensors
+    RUN=huge changed "$larger"
+    cp c.safetensors huge/state.safetensors
+    rm huge/config.yaml
+    fails_with 3 limited "$CUPEL" train --resume huge --epochs 4
+    says "huge/state.safetensors cannot be gone on with: tensor 'encoder.fc.weight' is f32 [100, 784]"
+    says "[4096, 1048576]"
+    [ $((SECONDS - began)) -lt 60 ]
+}
+
+@test "preprocessing that is not what the recipe beside it asks for: both are named" {
+    weights_refused '$h =~ s/(pad\\":) 0/$1 2/' '"pad": 2' '"pad": 0' "contradict"
+    weights_refused '$h =~ s/  pad: 0/  pad: 2/' '"pad": 2' '"pad": 0' "contradict"
+    weights_refused '$h =~ s/\[0, 1\]\}/[0, 255]}/' '[0, 255]' '[0, 1]'
+    weights_refused '$h =~ s/(height\\":) 28/$1 29/' '"height": 29' '"height": 28'
+    changed '$h =~ s/(cupel.preprocessing":"[^}]*?), /$1,/' # written by another library
+    "$CUPEL" score c.safetensors "$SAMPLE" | cmp - <("$CUPEL" score "$RUN" "$SAMPLE")
+    changed '$h =~ s/cupel.preprocessing/cupel.nothing/'
+    "$CUPEL" score c.safetensors "$SAMPLE" | cmp - <("$CUPEL" score "$RUN" "$SAMPLE")
+}
+
+@test "a class that no image has: where, the key, and what there is" {
+    local text
+    refused_class() { # KEY=LIST TEXT TEXT [option...]
+        local setting=$1 first=$2 second=$3
+        shift 3
+        fails_with 3 "$CUPEL" train "$TINY" --data "$RECIPES" --out out --set "$setting" "$@"
+        for text in "--set: ${setting%%=*}: no " "$SAMPLE has class" "and there are" \
+            "take it out of the list" "$first" "$second"; do says "$text"; done
+        [ ! -e out ]
+    }
+    refused_class 'data.normal_classes=[1,55]' "class 55" "no training image in"
+    refused_class 'data.normal_classes=[55]' "class 55" "there are 1, 5, 7 to 9:"
+    refused_class 'data.normal_classes=[1,6]' "class 6" "there are 1, 5, 7 to 9:" \
+        --set 'data.anomaly_classes=[0]' # class 6 is among the test images alone
+    refused_class 'data.anomaly_classes=[0,300]' "class 300" "there are 0 to 9:"
+    refused_class 'data.anomaly_classes=[55]' "class 55" "there are 0 to 9:"
+    mkdir -p two/first two/second
+    cp "$SAMPLE"/* two/first
+    cp "$SAMPLE"/* two/second
+    fails_with 3 "$CUPEL" train "$TINY" --data two --out out --set data.set=first \
+        --set anomaly.foreign_set=second --set anomaly.foreign_classes=[0,10]
+    says "--set: anomaly.foreign_classes: no image in two/second has class 10, and there are 0 to 9:"
+    tiny out --epochs 1 --set data.anomaly_classes=[0] # in the test images alone
+}
+
 @test "damaged and truncated safetensors, header sizes up to 2^64" {
     local size
     for size in 0 1 2 4096 100000000 4294967296 9223372036854775807 9223372036854775808 \

@@ -154,6 +154,57 @@ representative() { # FOLDER: a run whose protocol has representative sets
     case $stderr in *"1000 of 1000 images have no finite score"*) ;; *) false ;; esac
 }
 
+# The sample with its training images in another order, or other ones.
+shuffled() { # FOLDER
+    mkdir -p "$1/sample"
+    cp "$SAMPLE"/t10k* "$1/sample"
+    local kind size head
+    for kind in images-idx3:784:16 labels-idx1:1:8; do
+        IFS=: read -r kind size head <<<"$kind"
+        zcat "$SAMPLE/train-$kind-ubyte.gz" | perl -e 'my ($size, $head) = @ARGV; local $/;
+            my $all = <STDIN>; print substr($all, 0, $head), substr($all, $head + 7 * $size),
+            substr($all, $head, 7 * $size)' "$size" "$head" >"$1/sample/train-$kind-ubyte"
+    done
+}
+
+@test "held-out images that may have been trained on are refused; other test data are told" {
+    local data=$BATS_TEST_TMPDIR/data weights
+    shuffled "$data"
+    for weights in "$RUN" "$RUN/best.safetensors"; do
+        "$CUPEL" eval "$weights" --data "$RECIPES" --split labelled >"$BATS_TEST_TMPDIR/table"
+        fails_with 5 "$CUPEL" eval "$weights" --data "$data" --split labelled
+        says "best.safetensors: the images in $data/sample are divided otherwise, or are others"
+        says "labelled images may have been trained on"
+        says "--data"
+        run --separate-stderr "$CUPEL" eval "$weights" --data "$data"
+        [ "$status" -eq 0 ]
+        says "split test"
+        case $stderr in *"warning: "*"are divided otherwise, or are others"*) ;; *) false ;; esac
+        run --separate-stderr "$CUPEL" eval "$weights" --data "$RECIPES"
+        [ "$status" -eq 0 ] && [ -z "$stderr" ]
+    done
+}
+
+@test "a split.json that was edited or lost, and weights that say nothing of their images" {
+    cp -r "$RUN" "$BATS_TEST_TMPDIR/run"
+    cd "$BATS_TEST_TMPDIR"
+    sed -i 's/"labelled": {/"labelled" : {/' run/split.json
+    fails_with 5 "$CUPEL" eval run --data "$RECIPES" --split labelled
+    says "run/split.json: the images in"
+    rm run/split.json
+    "$CUPEL" eval run --data "$RECIPES" --split labelled >table # the weights know
+    perl -pi -e 's/cupel\.split/cupel.nihil/' run/best.safetensors
+    for weights in run run/best.safetensors; do
+        fails_with 5 "$CUPEL" eval "$weights" --data "$RECIPES" --split labelled
+        says "run/best.safetensors does not say which images it was trained on"
+    done
+    run --separate-stderr "$CUPEL" eval run --data "$RECIPES"
+    [ "$status" -eq 0 ]
+    case $stderr in *"warning: run/best.safetensors does not say"*) ;; *) false ;; esac
+    cp "$RUN/split.json" run # of a run that was begun by an older version
+    "$CUPEL" eval run --data "$RECIPES" --split labelled >table
+}
+
 @test "bad input: exit codes" {
     fails_with 2 "$CUPEL" eval
     fails_with 4 "$CUPEL" eval "$BATS_TEST_TMPDIR/none"

@@ -387,6 +387,31 @@ static void an_import_changes_all_or_nothing(void **state) {
 #define TEST(name) \
     cmocka_unit_test_prestate_setup_teardown(name, open_set, close_set, (void *)(uintptr_t) #name)
 
+/* A network far too large for memory is found not to fit before it has any. */
+static void a_match_takes_no_memory(void **state) {
+    (void)state;
+    cupel_tensors *tensors;
+    const float one[] = {1};
+    const cupel_shape huge = CUPEL_SHAPE(1 << 20, 1 << 20);
+    CHECK_OK(cupel_tensors_create(&tensors));
+    CHECK_OK(cupel_tensors_add(tensors, "p.a", CUPEL_TYPE_F32, CUPEL_SHAPE(1), one, NULL));
+    declare("a", CUPEL_SHAPE(1), zeros);
+    CHECK_OK(cupel_parameters_match(set, tensors, "p.", true));
+    CHECK_STATUS(cupel_parameters_match(set, tensors, "", true), CUPEL_STATUS_NAME);
+    CHECK_CONTAINS(cupel_parameters_error(set), "'a'");
+    declare("w", huge, zeros);
+    CHECK_STATUS(cupel_parameters_match(set, tensors, "p.", true), CUPEL_STATUS_NAME);
+    CHECK_CONTAINS(cupel_parameters_error(set), "'p.w'");
+    CHECK_OK(cupel_tensors_add(tensors, "p.w", CUPEL_TYPE_F32, CUPEL_SHAPE(1), one, NULL));
+    CHECK_STATUS(cupel_parameters_match(set, tensors, "p.", true), CUPEL_STATUS_SHAPE);
+    CHECK_CONTAINS(cupel_parameters_error(set), "'p.w' is f32 [1] in the file and f32 "
+                                                "[1048576, 1048576] in the model");
+    CHECK_STATUS(cupel_parameters_import(set, tensors, "p.", true), CUPEL_STATUS_SHAPE);
+    declare("late", CUPEL_SHAPE(1), zeros); /* nothing was sealed */
+    CHECK_OK_TEXT(cupel_graph_check(graph), cupel_graph_error(graph));
+    cupel_tensors_destroy(tensors);
+}
+
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         TEST(asking_again_gives_the_same),
@@ -402,6 +427,7 @@ int main(int argc, char **argv) {
         TEST(the_first_value_that_is_not_finite_is_named),
         TEST(a_checkpoint_brings_everything_back),
         TEST(an_import_changes_all_or_nothing),
+        TEST(a_match_takes_no_memory),
     };
     return CHECK_MAIN(tests);
 }

@@ -83,6 +83,11 @@ CUPEL_API CUPEL_CHECKED cupel_status cupel_parameters_write(cupel_parameters *pa
 CUPEL_API CUPEL_CHECKED cupel_status cupel_parameters_export(cupel_parameters *parameters,
                                                              cupel_tensors *tensors,
                                                              const char *prefix, bool model_only);
+/* Whether _import() would take them: NAME or SHAPE, naming the tensor and both shapes. It needs no
+ * values, so it can be asked before the seal, when a model that does not fit has cost nothing. */
+CUPEL_API CUPEL_CHECKED cupel_status cupel_parameters_match(cupel_parameters *parameters,
+                                                            const cupel_tensors *tensors,
+                                                            const char *prefix, bool model_only);
 /* Reads every variable back; a missing tensor or another shape (both are named) changes nothing. */
 CUPEL_API CUPEL_CHECKED cupel_status cupel_parameters_import(cupel_parameters *parameters,
                                                              const cupel_tensors *tensors,

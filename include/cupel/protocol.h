@@ -99,6 +99,13 @@ CUPEL_API CUPEL_CHECKED cupel_status cupel_protocol_draw(cupel_protocol *protoco
  * until the next call or the end of the protocol. */
 CUPEL_API CUPEL_CHECKED cupel_status cupel_protocol_text(cupel_protocol *protocol,
                                                          const char **out);
+/* A hash of that text in 16 hexadecimal digits: the same images, divided in the same way. */
+enum { CUPEL_FINGERPRINT_SIZE = 17 };
+CUPEL_API CUPEL_CHECKED cupel_status cupel_protocol_fingerprint(cupel_protocol *protocol,
+                                                                char out[CUPEL_FINGERPRINT_SIZE]);
+/* Compares that text with a file, the split.json of a run. MISMATCH when it says otherwise; IO. */
+CUPEL_API CUPEL_CHECKED cupel_status cupel_protocol_match(cupel_protocol *protocol,
+                                                          const char *path);
 
 #ifdef __cplusplus
 }

@@ -40,6 +40,7 @@ typedef struct cupel_scorer_info {
     bool has_threshold;
     double threshold;           /* scores above it are called anomalous */
     const char *threshold_rule; /* in words; "" without one */
+    const char *split;          /* cupel_protocol_fingerprint() of what it was trained on; or "" */
     cupel_program_info program; /* what is run for each batch */
 } cupel_scorer_info;
 

@@ -212,9 +212,60 @@ static int open_protocol(struct evaluation *evaluation, const struct arguments *
         cupel_protocol_error(evaluation->protocol));
 }
 
-static int evaluate(struct evaluation *evaluation, const struct arguments *arguments) {
+/* Why the images may be others than those that were held back in training; "" when they are not.
+ * A run has its split.json too, which somebody may have put there from another one. */
+static int compare_images(struct evaluation *evaluation, const struct arguments *arguments,
+                          const char *weights, char why[1024]) {
+    cupel_protocol *const protocol = evaluation->protocol;
+    const char *const trained = cupel_scorer_get_info(evaluation->scorer).split;
+    char here[CUPEL_FINGERPRINT_SIZE], path[4160];
+    struct stat info;
+    why[0] = '\0';
+    const int code =
+        fail_with(cupel_protocol_fingerprint(protocol, here), cupel_protocol_error(protocol));
+    if (code != EXIT_FINE)
+        return code;
+    snprintf(path, sizeof path, "%s/split.json", arguments->operands[0]);
+    const bool own = stat(path, &info) == 0;
+    const cupel_status status = own ? cupel_protocol_match(protocol, path) : CUPEL_STATUS_OK;
+    if (status != CUPEL_STATUS_OK && status != CUPEL_STATUS_MISMATCH)
+        return fail_with(status, cupel_protocol_error(protocol));
+    if (trained[0] != '\0' && strcmp(trained, here) != 0)
+        snprintf(why, 1024, "%s: the images in %s are divided otherwise, or are others", weights,
+                 cupel_protocol_folder(protocol));
+    else if (status == CUPEL_STATUS_MISMATCH)
+        snprintf(why, 1024, "%s", cupel_protocol_error(protocol));
+    else if (trained[0] == '\0' && !own)
+        snprintf(why, 1024, "%s does not say which images it was trained on", weights);
+    return EXIT_FINE;
+}
+
+/* Held-out images that were trained on are none. Test images of other data are a fair question, but
+ * the answer is not the run's. */
+static int check_images(struct evaluation *evaluation, const struct arguments *arguments,
+                        const char *weights) {
+    char why[1024];
+    const int code = compare_images(evaluation, arguments, weights, why);
+    if (code != EXIT_FINE || why[0] == '\0')
+        return code;
+    if (strcmp(evaluation->split_name, "test") == 0) {
+        complain("warning: %s. The test images may be among those it was trained on, and the "
+                 "baselines are fitted on others than it was",
+                 why);
+        return EXIT_FINE;
+    }
+    complain("%s, so %s images may have been trained on: give the data that the run was trained "
+             "on with --data, or judge other data by --split test",
+             why, evaluation->split_name);
+    return EXIT_DEVICE;
+}
+
+static int evaluate(struct evaluation *evaluation, const struct arguments *arguments,
+                    const char *weights) {
     const cupel_scorer_info info = cupel_scorer_get_info(evaluation->scorer);
     int code = open_protocol(evaluation, arguments);
+    if (code == EXIT_FINE)
+        code = check_images(evaluation, arguments, weights);
     if (code != EXIT_FINE)
         return code;
     evaluation->threads = info.threads;
@@ -286,7 +337,7 @@ int command_eval(const struct arguments *arguments) {
     if (context != NULL)
         code = make_scorers(&evaluation, context, paths.weights, options, samples);
     if (code == EXIT_FINE)
-        code = evaluate(&evaluation, arguments);
+        code = evaluate(&evaluation, arguments, paths.weights);
     release(&evaluation);
     (void)cupel_context_destroy(context);
     release_weights_paths(&paths);

@@ -82,7 +82,8 @@ void print_manual(FILE *stream) {
     fputs(
         ".SH EXIT STATUS\n"
         ".TP\n0\nfine\n.TP\n1\nfailure\n.TP\n2\nusage\n.TP\n3\nbad data\n"
-        ".TP\n4\ninput or output, a full disk\n.TP\n5\ndevice or plan\n.TP\n6\na value is not "
+        ".TP\n4\ninput or output, a full disk\n.TP\n5\ndevice or plan, or other data than a run "
+        "was trained on\n.TP\n6\na value is not "
         "finite\n.TP\n7\nthe rule of \\-\\-fail\\-if applies\n"
         ".TP\n130, 143, 129\nstopped by SIGINT, SIGTERM or SIGHUP; train saves first and says how "
         "to resume\n"

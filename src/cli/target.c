@@ -61,16 +61,14 @@ static bool is_companion(const char *path) {
     return strstr(name, "idx1-ubyte") != NULL || strcmp(name, "classes.txt") == 0;
 }
 
-/* Nothing of ours is to be found among the images the next time; a folder of pictures is not read
- * with the folders in it. */
-static bool lies_in(const char *folder, const char *input, const struct stat *info) {
+/* At any depth: nothing of ours is to be found among the images the next time. */
+static bool lies_in(const char *folder, const struct stat *info) {
     char at[PATH_SIZE];
-    const bool deep = cupel_dataset_holds(input, "test");
     snprintf(at, sizeof at, "%s", folder);
     do
         if (is_same(at, info))
             return true;
-    while (deep && to_folder(at));
+    while (to_folder(at));
     return false;
 }
 
@@ -85,7 +83,7 @@ static bool spares(const struct target *target, const char *input, const struct 
     if (!cupel_file_resolve(target->path, folder) || !to_folder(folder) ||
         !cupel_file_resolve(input, beside) || !to_folder(beside))
         return true;
-    if (S_ISDIR(info->st_mode) && lies_in(folder, input, info)) {
+    if (S_ISDIR(info->st_mode) && lies_in(folder, info)) {
         complain("%s %s lies in %s, whose images are read: choose a place outside", target->option,
                  target->path, input);
         return false;

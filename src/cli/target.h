@@ -17,7 +17,7 @@ struct target {
 
 /* Whether the file may be written at all. */
 bool target_check(const struct target *target);
-/* Whether none of them is `input`, a file, or lies directly in it, a folder of images. */
+/* Whether none of them is `input`, a file, or lies in it, a folder of images. */
 bool targets_spare(const struct target *targets, size_t count, const char *input);
 /* Whether a command may make a data set in the folder: it must hold no run. */
 bool target_check_data_folder(const char *folder);

@@ -347,17 +347,37 @@ static cupel_status match_tensor(cupel_parameters *parameters, const cupel_tenso
     return CUPEL_STATUS_OK;
 }
 
-cupel_status cupel_parameters_import(cupel_parameters *parameters, const cupel_tensors *tensors,
-                                     const char *prefix, bool model_only) {
-    struct backend *backend = parameters->context->backend;
-    CUPEL_TRY(cupel_parameters_seal(parameters));
+/* found, [count]: the tensor of each variable, NULL for one that is not asked for. */
+static cupel_status match_all(cupel_parameters *parameters, const cupel_tensors *tensors,
+                              const char *prefix, bool model_only, const cupel_tensor **found) {
+    cupel_status status = CUPEL_STATUS_OK;
+    for (size_t i = 0; i < parameters->count && status == CUPEL_STATUS_OK; i++) {
+        found[i] = NULL;
+        if (in_model(parameters->list[i], model_only))
+            status = match_tensor(parameters, tensors, parameters->list[i], prefix, &found[i]);
+    }
+    return status;
+}
+
+cupel_status cupel_parameters_match(cupel_parameters *parameters, const cupel_tensors *tensors,
+                                    const char *prefix, bool model_only) {
     const cupel_tensor **found = cupel_alloc(parameters->count + 1, sizeof(*found));
     if (!found)
         return cupel_fail_memory(&parameters->error, "an import", parameters->count);
-    cupel_status status = CUPEL_STATUS_OK;
-    for (size_t i = 0; i < parameters->count && status == CUPEL_STATUS_OK; i++)
-        if (in_model(parameters->list[i], model_only))
-            status = match_tensor(parameters, tensors, parameters->list[i], prefix, &found[i]);
+    const cupel_status status = match_all(parameters, tensors, prefix, model_only, found);
+    cupel_free(found);
+    return status;
+}
+
+cupel_status cupel_parameters_import(cupel_parameters *parameters, const cupel_tensors *tensors,
+                                     const char *prefix, bool model_only) {
+    struct backend *backend = parameters->context->backend;
+    const cupel_tensor **found = cupel_alloc(parameters->count + 1, sizeof(*found));
+    if (!found)
+        return cupel_fail_memory(&parameters->error, "an import", parameters->count);
+    cupel_status status = match_all(parameters, tensors, prefix, model_only, found);
+    if (status == CUPEL_STATUS_OK)
+        status = cupel_parameters_seal(parameters);
     /* Nothing below can fail: all values change or none. */
     for (size_t i = 0; i < parameters->count && status == CUPEL_STATUS_OK; i++) {
         struct cupel_variable *variable = parameters->list[i];

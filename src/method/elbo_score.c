@@ -26,6 +26,7 @@ struct cupel_scorer {
     bool has_threshold;
     double threshold;
     char *rule;
+    char *split;
     struct cupel_error error;
 };
 
@@ -59,7 +60,9 @@ static cupel_status read_metadata(cupel_scorer *scorer, const cupel_tensors *wei
         weights_read_threshold(weights, path, &scorer->has_threshold, &scorer->threshold, error));
     const char *const rule = cupel_tensors_metadata(weights, "cupel.threshold_rule");
     scorer->rule = cupel_strdup(rule == NULL || !scorer->has_threshold ? "" : rule);
-    if (scorer->rule == NULL)
+    const char *const split = cupel_tensors_metadata(weights, WEIGHTS_SPLIT);
+    scorer->split = cupel_strdup(split == NULL ? "" : split);
+    if (scorer->rule == NULL || scorer->split == NULL)
         return cupel_fail_memory(error, "a text", 0);
     if (options->threads > 0)
         scorer->network.threads = options->threads;
@@ -74,7 +77,11 @@ static cupel_status build(cupel_scorer *scorer, const cupel_tensors *weights, co
     struct cupel_error *const error = &scorer->error;
     cupel_context *const context = scorer->context;
     CUPEL_TRY(read_metadata(scorer, weights, path, options));
-    cupel_status status =
+    cupel_status status = network_check_tensors(&scorer->network, context, weights, false, error);
+    if (status != CUPEL_STATUS_OK)
+        return cupel_fail(error, status, "%s: %s", path, error->text);
+    CUPEL_TRY(weights_check_preprocessing(weights, path, &scorer->network, error));
+    status =
         cupel_parameters_create(&scorer->parameters, context, CUPEL_TYPE_F32, scorer->network.seed);
     if (status == CUPEL_STATUS_OK)
         status = cupel_workspace_create(&scorer->workspace, context);
@@ -138,6 +145,7 @@ cupel_status cupel_scorer_destroy(cupel_scorer *scorer) {
     (void)cupel_parameters_destroy(scorer->parameters);
     cupel_recipe_destroy(scorer->recipe);
     cupel_free(scorer->rule);
+    cupel_free(scorer->split);
     cupel_free(scorer);
     return CUPEL_STATUS_OK;
 }
@@ -157,6 +165,7 @@ cupel_scorer_info cupel_scorer_get_info(const cupel_scorer *scorer) {
                                .has_threshold = scorer->has_threshold,
                                .threshold = scorer->threshold,
                                .threshold_rule = scorer->rule,
+                               .split = scorer->split,
                                .program = cupel_program_get_info(scorer->evaluator.program)};
 }
 

@@ -75,6 +75,8 @@ cupel_status job_make_trainer(cupel_job *job, const cupel_job_options *options, 
         protocol_create(&job->protocol, job->recipe, data, options->beside, !resume);
     CUPEL_TRY(job_passed(job, status,
                          job->protocol == NULL ? NULL : cupel_protocol_error(job->protocol)));
+    CUPEL_TRY(job_passed(job, cupel_protocol_fingerprint(job->protocol, job->split),
+                         cupel_protocol_error(job->protocol)));
     CUPEL_TRY(make_plan(job, options, resume));
     return job_passed(job,
                       cupel_trainer_create(&job->trainer, job->context, job->recipe,

@@ -15,6 +15,7 @@
 #include "graph/context_internal.h"
 #include "train/environment.h"
 #include "train/job_internal.h"
+#include "train/weights.h"
 
 double job_now(void) {
     struct timespec time;
@@ -96,6 +97,9 @@ cupel_status job_save_weights(cupel_job *job, const cupel_epoch_result *epoch) {
         return cupel_fail_memory(&job->error, "the weights", 0);
     status = job_passed(job, cupel_trainer_export_weights(job->trainer, weights, epoch),
                         cupel_trainer_error(job->trainer));
+    if (status == CUPEL_STATUS_OK)
+        status = job_passed(job, cupel_tensors_set_metadata(weights, WEIGHTS_SPLIT, job->split),
+                            cupel_tensors_error(weights));
     if (status == CUPEL_STATUS_OK && epoch->best)
         status = write_tensors(job, RUN_BEST, weights);
     if (status == CUPEL_STATUS_OK)

@@ -13,6 +13,7 @@ struct cupel_job {
     cupel_context *context;
     cupel_recipe *recipe; /* owned; resolved */
     cupel_protocol *protocol;
+    char split[CUPEL_FINGERPRINT_SIZE]; /* of the images, for the weights */
     cupel_plan *plan;
     cupel_trainer *trainer;
     struct run_folder folder;

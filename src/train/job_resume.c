@@ -12,6 +12,7 @@
 #include "data/recipe_internal.h"
 #include "train/environment.h"
 #include "train/job_internal.h"
+#include "train/network.h"
 #include "train/resume_check.h"
 #include "train/weights.h"
 
@@ -27,7 +28,8 @@ static cupel_status set_whole(cupel_job *job, const char *key, int64_t value, co
 /* What is wrong with a state, and what can be done. */
 static cupel_status refuse_state(cupel_job *job, cupel_status status, const char *sentence) {
     char why[sizeof job->error.text];
-    if (status != CUPEL_STATUS_BAD_DATA)
+    if (status != CUPEL_STATUS_BAD_DATA && status != CUPEL_STATUS_NAME &&
+        status != CUPEL_STATUS_SHAPE)
         return job_passed(job, status, sentence);
     snprintf(why, sizeof why, "%s", sentence);
     return cupel_fail(&job->error, status,
@@ -36,8 +38,6 @@ static cupel_status refuse_state(cupel_job *job, cupel_status status, const char
                       job->path, RUN_STATE, why);
 }
 
-/* A run that was killed before its first state has none: *out is NULL. */
-static cupel_status read_state(cupel_job *job, cupel_tensors **out) {
 /* The epochs that lie in a weights file; 0 where there is none. */
 static cupel_status epochs_in_weights(cupel_job *job, const char *name, uint64_t *epochs) {
     char *path;
@@ -92,6 +92,8 @@ static cupel_status check_beginning(cupel_job *job) {
                       job->path, lines > 1 ? "metrics" : "weights", RUN_STATE, job->path);
 }
 
+/* A run that was killed before its first state has none: *out is NULL. */
+static cupel_status read_state(cupel_job *job, cupel_tensors **out) {
     char *path;
     *out = NULL;
     CUPEL_TRY(job_file_path(job, RUN_STATE, &path));
@@ -200,27 +202,34 @@ static cupel_status adopt_state(cupel_job *job, cupel_tensors *state, bool repla
 /* A run keeps its images. One that was begun before its split was written gets it now. */
 static cupel_status check_split(cupel_job *job) {
     char *path;
-    const char *wanted;
-    uint8_t *there = NULL;
-    size_t size = 0;
-    CUPEL_TRY(job_passed(job, cupel_protocol_text(job->protocol, &wanted),
-                         cupel_protocol_error(job->protocol)));
     CUPEL_TRY(job_file_path(job, RUN_SPLIT, &path));
     cupel_status status = CUPEL_STATUS_OK;
     if (file_exists(path))
-        status = file_read(path, 0, &there, &size, &job->error);
-    if (there != NULL && (size != strlen(wanted) || memcmp(there, wanted, size) != 0))
-        status = cupel_fail(&job->error, CUPEL_STATUS_MISMATCH,
-                            "%s: the images in %s are divided otherwise, or are others: give the "
-                            "data that the run was trained on with --data, or start a new run",
-                            path, cupel_protocol_folder(job->protocol));
-    cupel_free(there);
+        status = job_passed(job, cupel_protocol_match(job->protocol, path),
+                            cupel_protocol_error(job->protocol));
     cupel_free(path);
-    return status;
+    if (status != CUPEL_STATUS_MISMATCH)
+        return status;
+    return cupel_fail(
+        &job->error, status,
+        "%s: give the data that the run was trained on with --data, or start a new run",
+        job->error.text);
+}
+
+/* Before the trainer takes memory for the network that the recipe asks for. */
+static cupel_status check_tensors(cupel_job *job, const cupel_tensors *state) {
+    struct network network;
+    if (state == NULL)
+        return CUPEL_STATUS_OK;
+    CUPEL_TRY(network_from_recipe(&network, job->recipe, &job->error));
+    return refuse_state(job,
+                        network_check_tensors(&network, job->context, state, true, &job->error),
+                        job->error.text);
 }
 
 static cupel_status load(cupel_job *job, const cupel_job_options *options, cupel_tensors *state) {
     CUPEL_TRY(read_config(job, options, state));
+    CUPEL_TRY(check_tensors(job, state));
     char *data = NULL;
     if (options->data == NULL)
         CUPEL_TRY(environment_read_data(&data, job->path, &job->error));
@@ -267,6 +276,8 @@ static cupel_status go_on(cupel_job *job, const char *folder, const cupel_job_op
                               job->dry_run ? RUN_FOLDER_LOOK : RUN_FOLDER_GO_ON, &job->error));
     cupel_tensors *state;
     cupel_status status = read_state(job, &state);
+    if (status == CUPEL_STATUS_OK && state == NULL)
+        status = check_beginning(job);
     if (status == CUPEL_STATUS_OK)
         status = load(job, options, state);
     cupel_tensors_destroy(state);
@@ -276,8 +287,6 @@ static cupel_status go_on(cupel_job *job, const char *folder, const cupel_job_op
 
 cupel_status cupel_job_resume(cupel_job **out, cupel_context *context, const char *folder,
                               const cupel_job_options *options) {
-    if (status == CUPEL_STATUS_OK && state == NULL)
-        status = check_beginning(job);
     static const cupel_job_options none = {0};
     options = options == NULL ? &none : options;
     CUPEL_TRY(job_begin(out, context, options));

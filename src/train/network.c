@@ -149,6 +149,38 @@ cupel_vae network_score_graph(cupel_graph *graph, const struct network *network,
     return cupel_vae_build(images, &network->vae, cupel_rng_inputs(graph, batch));
 }
 
+static cupel_status match(cupel_graph *graph, cupel_parameters *parameters,
+                          const struct network *network, const cupel_tensors *tensors,
+                          bool training, struct cupel_error *error) {
+    if (training)
+        (void)network_train_graph(graph, network, network->batch);
+    else
+        (void)network_score_graph(graph, network, SCORE_BATCH);
+    cupel_status status = cupel_graph_check(graph);
+    if (status != CUPEL_STATUS_OK)
+        return cupel_fail(error, status, "%s", cupel_graph_error(graph));
+    status = cupel_parameters_match(parameters, tensors, "", !training);
+    return copy_error(error, status, cupel_parameters_error(parameters));
+}
+
+cupel_status network_check_tensors(const struct network *network, cupel_context *context,
+                                   const cupel_tensors *tensors, bool training,
+                                   struct cupel_error *error) {
+    cupel_parameters *parameters;
+    cupel_graph *graph = NULL;
+    cupel_status status =
+        cupel_parameters_create(&parameters, context, CUPEL_TYPE_F32, network->seed);
+    if (status == CUPEL_STATUS_OK)
+        status = cupel_graph_create(&graph, context, parameters);
+    if (status == CUPEL_STATUS_OK)
+        status = match(graph, parameters, network, tensors, training, error);
+    else
+        (void)cupel_fail(error, status, "%s", cupel_context_error(context));
+    (void)cupel_graph_destroy(graph);
+    (void)cupel_parameters_destroy(parameters);
+    return status;
+}
+
 /* --- the programs --- */
 
 static cupel_status compile(cupel_program **out, cupel_graph *graph, const struct network *network,

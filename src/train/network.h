@@ -46,6 +46,13 @@ cupel_node network_train_graph(cupel_graph *graph, const struct network *network
  * and reconstruction. */
 cupel_vae network_score_graph(cupel_graph *graph, const struct network *network, int64_t batch);
 
+/* Whether a file has the tensors of this network, of a scoring pass or, with `training`, of a whole
+ * state. Only graphs are built, so a recipe that asks for a network of another size is found before
+ * that network takes memory. NAME, SHAPE. */
+cupel_status network_check_tensors(const struct network *network, cupel_context *context,
+                                   const cupel_tensors *tensors, bool training,
+                                   struct cupel_error *error);
+
 /* Builds and compiles; plan may be NULL. With with_reconstruction the scoring program also returns
  * the images it drew. Errors go to `error`. */
 cupel_status network_compile_train(cupel_program **out, cupel_parameters *parameters,

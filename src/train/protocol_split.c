@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/hash.h"
 #include "base/memory.h"
 #include "base/rng.h"
@@ -437,4 +438,26 @@ cupel_status cupel_protocol_text(cupel_protocol *protocol, const char **out) {
         return cupel_fail_memory(&protocol->error, "the division of the data", text->length);
     *out = text->bytes;
     return CUPEL_STATUS_OK;
+}
+
+cupel_status cupel_protocol_fingerprint(cupel_protocol *protocol,
+                                        char out[CUPEL_FINGERPRINT_SIZE]) {
+    const char *text;
+    CUPEL_TRY(cupel_protocol_text(protocol, &text));
+    snprintf(out, CUPEL_FINGERPRINT_SIZE, "%016llx", (unsigned long long)hash_string(text));
+    return CUPEL_STATUS_OK;
+}
+
+cupel_status cupel_protocol_match(cupel_protocol *protocol, const char *path) {
+    const char *wanted;
+    uint8_t *there;
+    size_t size;
+    CUPEL_TRY(cupel_protocol_text(protocol, &wanted));
+    CUPEL_TRY(file_read(path, 0, &there, &size, &protocol->error));
+    const bool same = size == strlen(wanted) && memcmp(there, wanted, size) == 0;
+    cupel_free(there);
+    return same ? CUPEL_STATUS_OK
+                : cupel_fail(&protocol->error, CUPEL_STATUS_MISMATCH,
+                             "%s: the images in %s are divided otherwise, or are others", path,
+                             protocol->folder);
 }

@@ -132,6 +132,36 @@ cupel_status weights_read_recipe(cupel_recipe **out, const cupel_tensors *tensor
     return status;
 }
 
+/* Two texts of JSON that differ in spaces at most; no word of ours has one inside. */
+static bool same_json(const char *a, const char *b) {
+    static const char spaces[] = " \t\r\n";
+    for (;; a++, b++) {
+        a += strspn(a, spaces);
+        b += strspn(b, spaces);
+        if (*a != *b || *a == '\0')
+            return *a == *b;
+    }
+}
+
+cupel_status weights_check_preprocessing(const cupel_tensors *weights, const char *path,
+                                         const struct network *network, struct cupel_error *error) {
+    const char *const there = cupel_tensors_metadata(weights, "cupel.preprocessing");
+    struct json_text wanted = {0};
+    cupel_status status = CUPEL_STATUS_OK;
+    if (there == NULL)
+        return status;
+    if (!preprocessing_json(&wanted, network))
+        status = cupel_fail_memory(error, "the preprocessing", 0);
+    else if (!same_json(there, wanted.bytes))
+        status = cupel_fail(error, CUPEL_STATUS_BAD_DATA,
+                            "%s: its metadata contradict each other: cupel.preprocessing is "
+                            "%.160s, and cupel.recipe asks for %s: use the file as cupel train "
+                            "wrote it",
+                            path, there, wanted.bytes);
+    json_text_release(&wanted);
+    return status;
+}
+
 cupel_status weights_read_threshold(const cupel_tensors *weights, const char *path, bool *has,
                                     double *threshold, struct cupel_error *error) {
     const char *const text = cupel_tensors_metadata(weights, "cupel.threshold");

@@ -13,6 +13,8 @@
 
 /* What "cupel.format" says in the metadata of weights and states. */
 extern const char weights_format[];
+/* The metadata that says which images were trained on: cupel_protocol_fingerprint(). */
+#define WEIGHTS_SPLIT "cupel.split"
 
 /* The recipe as files keep it: the keys that do not change results (name, threads, workers, plan,
  * checkpoints) have their initial values, so that files are the same whatever these were. The
@@ -35,6 +37,10 @@ cupel_status weights_describe(cupel_tensors *weights, const char *recipe_text,
 /* The recipe inside a weights or state file; `path` for messages. BAD_DATA when there is none. */
 cupel_status weights_read_recipe(cupel_recipe **out, const cupel_tensors *tensors, const char *path,
                                  struct cupel_error *error);
+/* BAD_DATA, with both, where the preprocessing in the metadata is not what the recipe there asks
+ * for. A file without any has its recipe's. */
+cupel_status weights_check_preprocessing(const cupel_tensors *weights, const char *path,
+                                         const struct network *network, struct cupel_error *error);
 /* false in *has where the file has no threshold. */
 cupel_status weights_read_threshold(const cupel_tensors *weights, const char *path, bool *has,
                                     double *threshold, struct cupel_error *error);
