@@ -377,6 +377,7 @@ static void reductions(void) {
     } rows[] = {
         {"sum channels blocked", &op_reduce_sum, true, {100, 64, 28, 28}, 4, 13},
         {"sum channels plain", &op_reduce_sum, false, {100, 64, 28, 28}, 4, 13},
+        {"sum batch blocked", &op_reduce_sum, true, {100, 128, 26, 26}, 4, 1},
         {"sum one channel", &op_reduce_sum, false, {100, 1, 32, 32}, 4, 13},
         {"sum columns 100x86528", &op_reduce_sum, false, {100, 86528}, 2, 1},
         {"sum rows 100x86528", &op_reduce_sum, false, {100, 86528}, 2, 2},

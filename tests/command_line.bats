@@ -106,6 +106,16 @@ load support/cli.bash
     says "in  images"
 }
 
+@test "inspect lists the changes of layout that are left, and their cost" {
+    local vae=("$CUPEL_SOURCE_DIR/recipes/vae-anomaly/paper.yaml" --batch 10)
+    run --separate-stderr "$CUPEL" inspect "${vae[@]}"
+    [ "$status" -eq 0 ]
+    says "changes of layout: none"
+    CUPEL_DISABLE=vec:few run --separate-stderr "$CUPEL" inspect "${vae[@]}"
+    [ "$status" -eq 0 ]
+    grep -Eq '^decoder.relu#3: nChw(16|8)c to plain, 2.304 MB, [0-9.]+ ms estimated$' <<<"$output"
+}
+
 @test "bench step prints the documented keys" {
     run --separate-stderr "$CUPEL" bench step mlp-vae --batch 20 --threads 1 --steps 5 \
         --precision fp32 --json

@@ -53,7 +53,7 @@ static void test_disable(void **state) {
     setenv("CUPEL_DISABLE", "onednn", 1);
     CHECK(!contains("conv2d", "onednn:conv") && !contains("matmul", "onednn:matmul"));
     CHECK(contains("add", "vec:chain"));
-    setenv("CUPEL_DISABLE", "vec:wino,onednn", 1);
+    setenv("CUPEL_DISABLE", "vec:wino,vec:few,onednn", 1);
     CHECK_I64(length(cpu_kernels(NULL, "conv2d_backward_weights")), 1);
     setenv("CUPEL_DISABLE", "none,vec:chain,onednn:wino", 1);
     CHECK(!contains("add", "vec:chain") && !contains("conv2d", "onednn:winograd"));

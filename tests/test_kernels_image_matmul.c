@@ -318,6 +318,31 @@ static void test_updates(void **state) {
                 }
 }
 
+/* --- sums over the batch --- */
+
+static void test_sums(void **state) {
+    (void)state;
+    const struct attrs_reduce attrs = {.axes = 1, .keep = 1};
+    const struct kernel *kernel = case_kernel("reduce_sum", "vec:image_sum");
+    for (int s = 0; s < ALL; s++) {
+        check_context("extents %d", s);
+        struct kernel_case c = {.op = &op_reduce_sum, .attrs = &attrs};
+        add_image(&c, &all[s]);
+        case_infer(&c);
+        case_fill(&c, 7);
+        CHECK(case_check(&c, kernel, 2, RELATIVE, 1));
+        case_check_threads(&c, kernel);
+        case_release(&c);
+    }
+    const struct attrs_reduce other = {.axes = 3, .keep = 1};
+    struct kernel_case c = {.op = &op_reduce_sum, .attrs = &other};
+    add_image(&c, &all[0]);
+    case_infer(&c);
+    CHECK(!case_run(&c, kernel, 1));
+    CHECK_CONTAINS(c.why, "batch");
+    case_release(&c);
+}
+
 static void test_declines(void **state) {
     (void)state;
     const struct attrs_image_matmul attrs = {.role = IMAGE_A, .products = 1};
@@ -334,7 +359,8 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_results),  cmocka_unit_test(test_nan_through_relu),
         cmocka_unit_test(test_operands), cmocka_unit_test(test_gradients),
-        cmocka_unit_test(test_updates),  cmocka_unit_test(test_declines),
+        cmocka_unit_test(test_updates),  cmocka_unit_test(test_sums),
+        cmocka_unit_test(test_declines),
     };
     return CHECK_MAIN(tests);
 }

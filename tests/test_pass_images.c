@@ -118,8 +118,10 @@ static void test_steps(void **state) {
     passes_check_list(&p);
     CHECK_I64(passes_count(&p, "image_update"), 3);
     CHECK_I64(passes_count(&p, "image_matmul"), 5);
-    /* Of the input alone, which is plain. */
-    for (uint32_t i = 0; i < p.c.list.count; i++)
+    /* Changes of layout: of the input alone, which is plain. Without vectors the library has no
+     * gradients of filters in blocks. */
+    const bool vectors = strcmp(cpu_instruction_set(), "baseline") != 0;
+    for (uint32_t i = 0; vectors && i < p.c.list.count; i++)
         if (strcmp(p.c.list.nodes[i].op->name, "reorder") == 0)
             CHECK_STRING(compile_node(&p.c, p.c.list.nodes[i].inputs[0].node)->name, "x");
     passes_close(&p);

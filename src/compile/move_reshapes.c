@@ -6,9 +6,12 @@
  *
  * A node's result becomes an image where an operand of its extents is a flattened image, where its
  * result becomes one, or where that holds for an elementwise neighbour. Only images that a blocked
- * layout can hold are of use. Test: tests/test_pass_images.c
+ * layout can hold are of use, and only to a device whose products take images.
+ * Test: tests/test_pass_images.c
  */
 #include "compile/flat_images.h"
+#include "compile/updates.h"
+#include "op/op_image_matmul.h"
 #include "op/op_internal.h"
 
 struct move_reshapes {
@@ -179,7 +182,7 @@ static cupel_status visit(struct move_reshapes *m, uint32_t old_id) {
 
 cupel_status pass_move_reshapes(struct compile *c) {
     struct move_reshapes m = {.c = c};
-    if (c->backend->channel_block <= 1)
+    if (!device_has_kernel(c, &op_image_matmul))
         return CUPEL_STATUS_OK;
     m.image = arena_alloc(&c->arena, c->list.count + 1, sizeof *m.image);
     if (m.image == NULL)

@@ -52,6 +52,39 @@ static void print_step(const cupel_program *program, uint32_t t, FILE *stream) {
     fprintf(stream, "\n");
 }
 
+/* What a thread reaches on images beyond the caches, as measured on one of our machines; plans by
+ * measured time have the time itself. */
+static const double reorder_bytes_per_s = 12e9;
+
+/* The changes of layout that are left, and what they cost. */
+static void print_reorders(const cupel_program *program, FILE *stream) {
+    size_t bytes = 0;
+    double seconds = 0;
+    char text[NUMBER_TEXT_SIZE], ms[NUMBER_TEXT_SIZE];
+    fprintf(stream, "\nchanges of layout%s\n", program->info.reorders == 0 ? ": none" : "");
+    for (uint32_t t = 0; t < program->draft.n_steps; t++) {
+        const struct exec_step *step = &program->draft.steps[t];
+        const cupel_op_view *view = &step->view;
+        if (view->op != &op_reorder)
+            continue;
+        const bool measured = step->plan.cost > 0;
+        const size_t moved = op_view_bytes(view);
+        const double own =
+            measured ? step->plan.cost : (double)moved / (reorder_bytes_per_s * step->plan.threads);
+        fprintf(stream, "%s: %s to %s, %s MB, %s ms %s\n", step->name,
+                cupel_layout_name(view->inputs[0].layout),
+                cupel_layout_name(view->outputs[0].layout),
+                number_format_fixed(text, (double)moved / 1e6, 3),
+                number_format_fixed(ms, own * 1e3, 3), measured ? "measured" : "estimated");
+        bytes += moved;
+        seconds += own;
+    }
+    if (program->info.reorders > 1)
+        fprintf(stream, "together %s MB, %s ms\n",
+                number_format_fixed(text, (double)bytes / 1e6, 3),
+                number_format_fixed(ms, seconds * 1e3, 3));
+}
+
 static void print_memory(const cupel_program *program, FILE *stream) {
     const struct program_draft *draft = &program->draft;
     fprintf(stream, "\narena map (buffer: bytes at offset)\n");
@@ -72,6 +105,7 @@ cupel_status cupel_program_print(const cupel_program *program, FILE *stream) {
     print_header(program, stream);
     for (uint32_t t = 0; t < program->draft.n_steps; t++)
         print_step(program, t, stream);
+    print_reorders(program, stream);
     print_memory(program, stream);
     return ferror(stream) ? CUPEL_STATUS_IO : CUPEL_STATUS_OK;
 }

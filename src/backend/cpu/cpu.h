@@ -56,8 +56,10 @@ extern const struct kernel move_kernels[];
 extern const struct kernel norm_kernels[];
 extern const struct kernel pool_kernels[];
 extern const struct kernel matmul_kernels[];
+extern const struct kernel few_kernels[];
 extern const struct kernel image_matmul_kernels[];
 extern const struct kernel image_update_kernels[];
+extern const struct kernel image_sum_kernels[];
 extern const struct kernel winograd_kernels[];
 extern const struct kernel winograd_weights_kernels[];
 

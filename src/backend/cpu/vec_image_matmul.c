@@ -94,7 +94,7 @@ INLINE void block(const int rows, const int pixels, const struct image_products 
     UNROLLED for (int i = 0; i < rows; i++) {
         UNROLLED for (int v = 0; v < pixels; v++) {
             const int64_t at = (r + i) * q->out_row + (p + v) * q->out_pixel;
-            finish_sum(&sum[i][v], q->finish, q->mask + (q->mask != NULL ? at : 0));
+            finish_sum(&sum[i][v], q->finish, q->mask == NULL ? NULL : q->mask + at);
             store(q->out + at, &sum[i][v]);
         }
     }
@@ -219,9 +219,27 @@ static void dot(int64_t images, int64_t outs, int64_t pixels, const float *x, in
         }
 }
 
+static void add_images(int64_t images, int64_t pixels, const float *x, int64_t x_stride,
+                       float *sum) {
+    for (int64_t n = 0; n < images; n++) {
+        const float *const from = x + n * x_stride;
+        for (int64_t p = 0; p < pixels; p++) {
+            vector a = {0}, b;
+            if (n > 0)
+                load(&a, sum + p * LANES);
+            load(&b, from + p * LANES);
+            if (n + 1 < images)
+                __builtin_prefetch(from + x_stride + p * LANES, 0, 2);
+            a += b;
+            store(sum + p * LANES, &a);
+        }
+    }
+}
+
 const struct vec_image_matmul_table CUPEL_VEC(vec_image_matmul) = {
     .block = LANES,
     .by_rows = by_rows,
     .by_pixels = by_pixels,
     .dot = dot,
+    .add_images = add_images,
 };

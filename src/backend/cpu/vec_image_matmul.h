@@ -37,6 +37,9 @@ struct vec_image_matmul_table {
      * panels[p][o] for n < images, o < outs. */
     void (*dot)(int64_t images, int64_t outs, int64_t pixels, const float *x, int64_t x_stride,
                 const float *panels, float *sums);
+    /* sum[p] (vectors) = the sum over n, in order, of x[n * x_stride + p] for n < images. */
+    void (*add_images)(int64_t images, int64_t pixels, const float *x, int64_t x_stride,
+                       float *sum);
 };
 
 CPU_VEC_DECLARE(struct vec_image_matmul_table, vec_image_matmul)
