@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "backend/backend.h"
 #include "base/memory.h"
@@ -219,8 +220,17 @@ static void all_directions(const struct shape *s) {
               s->backward_weights);
 }
 
+/* The library's threads must not spin when our kernel runs after its: they would take the time of
+ * ours. The runtime reads its policy when it is loaded, so the program starts itself again, as
+ * cupel does. */
+static void wait_politely(char **argv) {
+    if (getenv("OMP_WAIT_POLICY") == NULL && setenv("OMP_WAIT_POLICY", "passive", 1) == 0)
+        (void)execv("/proc/self/exe", argv);
+}
+
 int main(int argc, char **argv) {
     int64_t value = 0;
+    wait_politely(argv);
     if (argc > 1 && number_parse_i64(argv[1], &value) && value > 0)
         threads = (int)value;
     if (argc > 2 && number_parse_i64(argv[2], &value) && value > 0)
