@@ -353,6 +353,21 @@ static void parameter_after_noise(cupel_graph *g) {
     cupel_sample_normal(cupel_rng_inputs(g, 1), "noise", CUPEL_SHAPE(1, 2));
     cupel_parameter(g, "noise", CUPEL_SHAPE(2), (cupel_init){0});
 }
+static void node_not_utf8(cupel_graph *g) {
+    cupel_named(cupel_scalar(g, 1), "\xff\xfe");
+}
+static void scope_not_utf8(cupel_graph *g) {
+    cupel_graph_enter(g, "\xff");
+}
+static void parameter_not_utf8(cupel_graph *g) {
+    cupel_parameter(g, "w\xff", CUPEL_SHAPE(2), (cupel_init){0});
+}
+static void parameter_without_a_name(cupel_graph *g) {
+    cupel_parameter(g, "", CUPEL_SHAPE(2), (cupel_init){0});
+}
+static void parameter_named_as_metadata(cupel_graph *g) {
+    cupel_parameter(g, "__metadata__", CUPEL_SHAPE(2), (cupel_init){0});
+}
 static void input_of_type_99(cupel_graph *g) {
     cupel_input(g, "x", (cupel_type)99, CUPEL_SHAPE(2));
 }
@@ -384,6 +399,11 @@ static void names_types_and_kinds_are_checked(void **state) {
     builder_refused(noise_after_parameter, CUPEL_STATUS_NAME, "'noise' names a parameter");
     builder_refused(parameter_after_noise, CUPEL_STATUS_NAME,
                     "'noise' names a parameter and a node (sample_normal)");
+    builder_refused(node_not_utf8, CUPEL_STATUS_NAME, "a name is not UTF-8");
+    builder_refused(scope_not_utf8, CUPEL_STATUS_NAME, "is not a scope name");
+    builder_refused(parameter_not_utf8, CUPEL_STATUS_NAME, "must be UTF-8");
+    builder_refused(parameter_without_a_name, CUPEL_STATUS_NAME, "not empty");
+    builder_refused(parameter_named_as_metadata, CUPEL_STATUS_NAME, "not __metadata__");
     builder_refused(input_of_type_99, CUPEL_STATUS_TYPE, "there is no type 99");
     builder_refused(constant_of_type_99, CUPEL_STATUS_TYPE, "there is no type 99");
     builder_refused(state_of_type_99, CUPEL_STATUS_TYPE, "there is no type 99");

@@ -112,6 +112,7 @@ static void a_failed_compile_leaves_its_sentence(void **state) {
         cupel_status status;
         const char *part;
     } rows[] = {
+        {{.outputs = &output, .n_outputs = 1, .name = "\xff"}, CUPEL_STATUS_NAME, "not UTF-8"},
         {{.outputs = &output, .n_outputs = 1, .real = CUPEL_TYPE_I64},
          CUPEL_STATUS_TYPE,
          "not i64"},

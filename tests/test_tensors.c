@@ -1,6 +1,7 @@
 /* The collection of named host tensors (src/tensor/tensors.c). */
 #include "support/drill.h"
 
+#include "base/utf8.h"
 #include "cupel/tensor.h"
 #include "tensor/tensors.h"
 
@@ -104,9 +105,9 @@ static void test_utf8(void **state) {
                                       "\xff",
                                       "a\xfe"};
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
-        CHECK(tensors_utf8_valid(good[i]));
+        CHECK(utf8_valid(good[i]));
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-        CHECK(!tensors_utf8_valid(bad[i]));
+        CHECK(!utf8_valid(bad[i]));
 }
 
 static cupel_status fill(void *user) {

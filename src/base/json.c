@@ -9,6 +9,7 @@
 
 #include "base/memory.h"
 #include "base/number.h"
+#include "base/utf8.h"
 
 /* ---- the growing buffer ---------------------------------------------------------------------- */
 
@@ -181,26 +182,6 @@ static cupel_status read_escape(struct json_reader *reader, char out[4], size_t 
     }
     *count = encode_utf8(point, out);
     return CUPEL_STATUS_OK;
-}
-
-/* The number of bytes of the UTF-8 character that begins here, 0 when it is malformed. */
-static size_t utf8_length(const char *at, const char *end) {
-    const unsigned char lead = (unsigned char)*at;
-    if (lead < 0x80)
-        return 1;
-    const size_t more = lead >= 0xf0 ? 3 : lead >= 0xe0 ? 2 : lead >= 0xc2 ? 1 : 0;
-    if (more == 0 || lead > 0xf4 || (size_t)(end - at) <= more)
-        return 0;
-    uint32_t point = lead & (0x3fU >> more);
-    for (size_t i = 1; i <= more; i++) {
-        if (((unsigned char)at[i] & 0xc0) != 0x80)
-            return 0;
-        point = point << 6 | ((unsigned char)at[i] & 0x3f);
-    }
-    static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
-    if (point < least[more] || point > 0x10ffff || (point >= 0xd800 && point <= 0xdfff))
-        return 0;
-    return more + 1;
 }
 
 cupel_status json_string(struct json_reader *reader, struct json_text *out) {

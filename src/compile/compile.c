@@ -7,6 +7,7 @@
 
 #include "base/hash.h"
 #include "base/memory.h"
+#include "base/utf8.h"
 #include "compile/plan_internal.h"
 #include "compile/program_internal.h"
 #include "op/op_internal.h"
@@ -183,6 +184,9 @@ static cupel_status check_options(const cupel_compile_options *options, struct c
         return cupel_fail(error, CUPEL_STATUS_TYPE,
                           "a program computes in f32, f64 or bf16, not %s",
                           cupel_type_name(options->real));
+    if (options->name != NULL && !utf8_valid(options->name))
+        return cupel_fail(error, CUPEL_STATUS_NAME,
+                          "a program's name is not UTF-8, so no plan could hold it");
     if (options->threads < 0)
         return cupel_fail(error, CUPEL_STATUS_INVALID_ARGUMENT, "%d threads", options->threads);
     if (options->method != CUPEL_PLAN_ESTIMATE && options->method != CUPEL_PLAN_MEASURE)

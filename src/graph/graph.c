@@ -8,6 +8,7 @@
 
 #include "base/hash.h"
 #include "base/memory.h"
+#include "base/utf8.h"
 #include "graph/context_internal.h"
 #include "op/op_internal.h"
 
@@ -130,7 +131,7 @@ cupel_status cupel_op_fail(const cupel_op_view *view, cupel_status status, const
 
 void cupel_graph_enter(cupel_graph *graph, const char *scope) {
     const size_t length = strlen(scope);
-    if (length == 0 || scope[strcspn(scope, " #")] != '\0') {
+    if (length == 0 || scope[strcspn(scope, " #")] != '\0' || !utf8_valid(scope)) {
         graph_fail(graph, CUPEL_STATUS_NAME, "'%s' is not a scope name", scope);
         return;
     }
@@ -174,6 +175,10 @@ static uint32_t find_named(const cupel_graph *graph, const char *full) {
 
 /* Gives node `id` its full name, which lives in the arena. */
 static bool set_name(cupel_graph *graph, uint32_t id, const char *full) {
+    if (!utf8_valid(full)) {
+        graph_fail(graph, CUPEL_STATUS_NAME, "a name is not UTF-8, so no plan could hold it");
+        return false;
+    }
     if (strchr(full, '#')) {
         graph_fail(graph, CUPEL_STATUS_NAME,
                    "'%s' holds a #, which only names that nobody gave have", full);

@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "base/memory.h"
 #include "base/rng.h"
+#include "base/utf8.h"
 #include "graph/context_internal.h"
 
 cupel_status cupel_parameters_create(cupel_parameters **out, cupel_context *context,
@@ -90,6 +91,10 @@ cupel_status parameters_declare(cupel_parameters *parameters, const char *name, 
     if (resolved != CUPEL_TYPE_REAL && cupel_type_size(resolved) == 0)
         return cupel_fail(error, CUPEL_STATUS_TYPE, "parameter '%s': there is no type %d", name,
                           (int)resolved);
+    if (name[0] == '\0' || !utf8_valid(name) || strcmp(name, "__metadata__") == 0)
+        return cupel_fail(error, CUPEL_STATUS_NAME,
+                          "a parameter's name must be UTF-8, not empty and not __metadata__: no "
+                          "checkpoint could hold it");
     if (parameters->sealed)
         return cupel_fail(error, CUPEL_STATUS_NAME,
                           "there is no parameter '%s': the set was sealed by its first compile, so "

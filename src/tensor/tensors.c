@@ -8,6 +8,7 @@
 
 #include "base/hash.h"
 #include "base/memory.h"
+#include "base/utf8.h"
 
 cupel_status cupel_tensors_create(cupel_tensors **out) {
     *out = cupel_alloc(1, sizeof(**out));
@@ -84,34 +85,10 @@ static bool index_reserve(cupel_tensors *tensors) {
     return true;
 }
 
-bool tensors_utf8_valid(const char *text) {
-    const unsigned char *s = (const unsigned char *)text;
-    while (*s) {
-        if (*s < 0x80) {
-            s++;
-            continue;
-        }
-        const int more = *s >= 0xf0 && *s <= 0xf4 ? 3 : *s >= 0xe0 ? 2 : *s >= 0xc2 ? 1 : 0;
-        if (more == 0 || *s > 0xf4)
-            return false;
-        uint32_t point = *s & (0x3fU >> more);
-        for (int i = 1; i <= more; i++) {
-            if ((s[i] & 0xc0) != 0x80)
-                return false;
-            point = point << 6 | (s[i] & 0x3f);
-        }
-        static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
-        if (point < least[more] || point > 0x10ffff || (point >= 0xd800 && point <= 0xdfff))
-            return false;
-        s += more + 1;
-    }
-    return true;
-}
-
 cupel_status tensors_add_blank(cupel_tensors *tensors, const char *name, cupel_type type,
                                cupel_shape shape, cupel_tensor **out) {
     struct cupel_error *const error = &tensors->error;
-    if (!name || !*name || !tensors_utf8_valid(name) || strcmp(name, "__metadata__") == 0)
+    if (!name || !*name || !utf8_valid(name) || strcmp(name, "__metadata__") == 0)
         return cupel_fail(error, CUPEL_STATUS_NAME,
                           "a tensor's name must be UTF-8, not empty and not __metadata__");
     if (cupel_type_size(type) == 0)
@@ -162,7 +139,7 @@ cupel_status cupel_tensors_add(cupel_tensors *tensors, const char *name, cupel_t
 cupel_status cupel_tensors_set_metadata(cupel_tensors *tensors, const char *key,
                                         const char *value) {
     struct cupel_error *const error = &tensors->error;
-    if (!key || !value || !tensors_utf8_valid(key) || !tensors_utf8_valid(value))
+    if (!key || !value || !utf8_valid(key) || !utf8_valid(value))
         return cupel_fail(error, CUPEL_STATUS_INVALID_ARGUMENT,
                           "metadata keys and values must be UTF-8 text");
     char *const copy = cupel_strdup(value);

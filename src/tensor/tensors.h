@@ -26,7 +26,5 @@ struct cupel_tensors {
 /* As cupel_tensors_add, but the data of *out is left uninitialised for the caller to fill. */
 cupel_status tensors_add_blank(cupel_tensors *tensors, const char *name, cupel_type type,
                                cupel_shape shape, cupel_tensor **out);
-/* Whether the text is well-formed UTF-8 (no surrogates, no overlong forms). */
-bool tensors_utf8_valid(const char *text);
 
 #endif
