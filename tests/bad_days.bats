@@ -226,7 +226,7 @@ no_temporaries() { # FOLDER
     local out
     for out in d d/run d/a/b link/run ./d/../d/run "$PWD/d" new/../d/run new/a/../../link/run; do
         fails_with 2 "$CUPEL" train "$TINY" --data d --out "$out"
-        says "$out lies inside the data set's folder"
+        says "$out lies inside the data folder"
         says "--out"
     done
     (cd d && fails_with 2 "$CUPEL" train "$TINY" --data . && says "--out")
@@ -235,18 +235,38 @@ no_temporaries() { # FOLDER
     "$CUPEL" train "$TINY" --data d --out d-run --quiet --epochs 1
 }
 
-@test "an output folder inside any data set of the recipe is refused; beside them it may lie" {
+@test "an output folder anywhere in the data folder is refused" {
     mkdir -p sets/sample sets/other
     cp "$SAMPLE"/* sets/sample
     cp "$SAMPLE"/* sets/other
     local out
-    for out in sets/other sets/other/run sets/sample/run; do
+    for out in sets/other sets/other/run sets/sample/run sets/run; do
         fails_with 2 "$CUPEL" train "$TINY" --data sets --set anomaly.foreign_set=other --out "$out"
-        says "$out lies inside the data set's folder sets/"
+        says "$out lies inside the data folder sets"
+        fails_with 2 "$CUPEL" train "$TINY" --data sets --out "$out"
     done
+    CUPEL_DATA=sets fails_with 2 "$CUPEL" train "$TINY" --set anomaly.foreign_set=other \
+        --out sets/other/run
     [ "$(ls sets/other | wc -l)" -eq "$(ls "$SAMPLE" | wc -l)" ]
-    "$CUPEL" train "$TINY" --data sets --out sets/other/run --quiet --epochs 1 # is not read here
-    "$CUPEL" train "$TINY" --data sets --out sets/run --quiet --epochs 1
+    [ "$(ls sets)" = "$(printf 'other\nsample')" ]
+}
+
+@test "a run that was killed as it began gives way to the next" {
+    local file
+    mkdir begun
+    for file in env.json split.json plan.json; do
+        cp "$RUN/$file" begun
+        fails_with 4 "$CUPEL" train --resume begun
+        says "killed as it began"
+        says "start it again"
+    done
+    tiny begun
+    same_run "$RUN" begun
+    mkdir mine # one file of such a name may be anybody's
+    cp "$RUN/plan.json" mine
+    fails_with 2 "$CUPEL" train "$TINY" --data "$RECIPES" --out mine
+    says "mine holds a run already"
+    [ "$(ls mine)" = plan.json ]
 }
 
 @test "no HOME and no cache folder" {

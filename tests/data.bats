@@ -100,7 +100,7 @@ setup() {
     run "$CUPEL" data check shapes
     [ "$status" -eq 0 ]
     says "shapes: train: 400 images of 28 x 28, 80 of disc, 80 of square, 80 of triangle, 80 of cross, 20 of scratch"
-    "$CUPEL" train "$TINY" --data . --out run --quiet --set data.set=shapes \
+    "$CUPEL" train "$TINY" --data again --out run --quiet --set data.set=shapes \
         --set data.normal_classes=0,1,2,3 --set data.anomaly_classes=4,5,6,7 \
         --set anomaly.classes_name=defects --set data.representative=10 --set anomaly.mixed_classes=4
     grep -q '"defects": \[[0-9]*, [0-9]*, [0-9]*, [0-9]*\]' run/split.json

@@ -102,13 +102,15 @@ static cupel_status refuse_other(cupel_job *job, bool force) {
     return CUPEL_STATUS_OK;
 }
 
-/* Who reads the data set's folder again would find the run's files among the data. */
-static cupel_status refuse_inside_data(cupel_job *job) {
-    const char *const data = protocol_folder_around(job->protocol, job->path);
+/* Who reads the data again would find the run's files among them. `given`: by --data, or NULL. */
+static cupel_status refuse_inside_data(cupel_job *job, const char *given) {
+    const char *data = protocol_folder_around(job->protocol, job->path);
+    if (data == NULL && given != NULL && file_lies_in(job->path, given))
+        data = given;
     if (data == NULL)
         return CUPEL_STATUS_OK;
     return cupel_fail(&job->error, CUPEL_STATUS_INVALID_ARGUMENT,
-                      "%s lies inside the data set's folder %s: choose another folder for the run "
+                      "%s lies inside the data folder %s: choose another folder for the run "
                       "with --out",
                       job->path, data);
 }
@@ -145,7 +147,7 @@ static cupel_status start(cupel_job *job, cupel_recipe *recipe, const cupel_job_
     CUPEL_TRY(choose(job, options));
     CUPEL_TRY(refuse_other(job, options->force));
     CUPEL_TRY(job_make_trainer(job, options, options->data, false));
-    CUPEL_TRY(refuse_inside_data(job));
+    CUPEL_TRY(refuse_inside_data(job, options->data));
     if (job->dry_run)
         return CUPEL_STATUS_OK;
     /* Everything that could be wrong with the recipe and the data has been found by now. */

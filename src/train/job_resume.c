@@ -81,10 +81,8 @@ static cupel_status check_beginning(cupel_job *job) {
     CUPEL_TRY(epochs_in_metrics(job, &lines));
     CUPEL_TRY(epochs_in_weights(job, RUN_LAST, &last));
     CUPEL_TRY(epochs_in_weights(job, RUN_BEST, &best));
-    if (lines <= 1 && last <= 1 && best <= 1) {
-        job_say(job, "warning", "no state was saved: starting again at step 0");
+    if (lines <= 1 && last <= 1 && best <= 1)
         return CUPEL_STATUS_OK;
-    }
     return cupel_fail(&job->error, CUPEL_STATUS_IO,
                       "%s has the %s of more than one epoch and no %s, so it cannot be gone on "
                       "with: put the state back from a copy, score with the weights as they are, "
@@ -269,6 +267,11 @@ static cupel_status write_resumed(cupel_job *job) {
 
 static cupel_status go_on(cupel_job *job, const char *folder, const cupel_job_options *options) {
     CUPEL_TRY(run_folder_choose(&job->path, folder, "", &job->error));
+    if (run_folder_is_stub(folder))
+        return cupel_fail(&job->error, CUPEL_STATUS_IO,
+                          "%s holds a run that was killed as it began, before its settings were "
+                          "written: start it again as it was started",
+                          folder);
     if (!run_folder_is_run(folder))
         return cupel_fail(&job->error, CUPEL_STATUS_IO,
                           "%s holds no run: give the folder that cupel train printed", folder);
@@ -280,6 +283,8 @@ static cupel_status go_on(cupel_job *job, const char *folder, const cupel_job_op
         status = check_beginning(job);
     if (status == CUPEL_STATUS_OK)
         status = load(job, options, state);
+    if (status == CUPEL_STATUS_OK && state == NULL)
+        job_say(job, "warning", "no state was saved: starting again at step 0");
     cupel_tensors_destroy(state);
     CUPEL_TRY(status);
     return job->dry_run ? CUPEL_STATUS_OK : write_resumed(job);

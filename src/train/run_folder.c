@@ -106,14 +106,27 @@ void run_folder_unmake(struct run_folder *folder) {
     run_folder_close(folder);
 }
 
+static bool holds_file(const char *path, const char *name) {
+    char *const file = file_join(path, name);
+    const bool found = file != NULL && file_exists(file);
+    cupel_free(file);
+    return found;
+}
+
+/* env.json comes first, config.yaml last of what a run begins with. */
+bool run_folder_is_stub(const char *path) {
+    bool more = false;
+    for (int i = 0; i < RUN_FILES && !more; i++)
+        more = strcmp(run_files[i], RUN_ENVIRONMENT) != 0 && strcmp(run_files[i], RUN_SPLIT) != 0 &&
+               strcmp(run_files[i], RUN_PLAN) != 0 && holds_file(path, run_files[i]);
+    return !more && holds_file(path, RUN_ENVIRONMENT);
+}
+
 bool run_folder_is_run(const char *path) {
     bool found = false;
-    for (int i = 0; i < RUN_FILES && !found; i++) {
-        char *const file = file_join(path, run_files[i]);
-        found = file != NULL && file_exists(file);
-        cupel_free(file);
-    }
-    return found;
+    for (int i = 0; i < RUN_FILES && !found; i++)
+        found = holds_file(path, run_files[i]);
+    return found && !run_folder_is_stub(path);
 }
 
 /* One file of such a name may be anybody's. */

@@ -38,6 +38,9 @@ cupel_status run_folder_open(struct run_folder *folder, const char *path, enum r
 void run_folder_close(struct run_folder *folder);
 /* Whether the folder holds a run. */
 bool run_folder_is_run(const char *path);
+/* Whether a run was killed there while it began: nothing in it could be gone on with or is missed,
+ * and the next run may take the folder. */
+bool run_folder_is_stub(const char *path);
 /* Whether it has several of a run's files. */
 bool run_folder_holds(const char *path);
 /* Whether the path, links followed, is that of a file of a run in such a folder. */
