@@ -368,6 +368,7 @@ state_refused() { # PERL TEXT...
 
 @test "a damaged state is refused, with what can be done, and nothing is changed" {
     state_refused '$d = substr($d, 0, -1)' "truncated"
+    state_refused 'substr($d, 70000, 1) = chr(1 ^ ord substr($d, 70000, 1))' "it is damaged"
     state_refused '$h =~ s/cupel.batch":"0/cupel.batch":"7/' "batch 7"
     state_refused '$h =~ s/cupel.step":"18/cupel.step":"17/' "step 17"
     state_refused '$h =~ s/cupel.epoch":"3/cupel.epoch":"2/' "step 18"

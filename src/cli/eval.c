@@ -215,12 +215,13 @@ static int open_protocol(struct evaluation *evaluation, const struct arguments *
 /* Why the images may be others than those that were held back in training; "" when they are not.
  * A run has its split.json too, which somebody may have put there from another one. */
 static int compare_images(struct evaluation *evaluation, const struct arguments *arguments,
-                          const char *weights, char why[1024]) {
+                          const char *weights, char why[1024], const char **advice) {
     cupel_protocol *const protocol = evaluation->protocol;
     const char *const trained = cupel_scorer_get_info(evaluation->scorer).split;
     char here[CUPEL_FINGERPRINT_SIZE], path[4160];
     struct stat info;
     why[0] = '\0';
+    *advice = "give the data that the run was trained on with --data";
     const int code =
         fail_with(cupel_protocol_fingerprint(protocol, here), cupel_protocol_error(protocol));
     if (code != EXIT_FINE)
@@ -235,8 +236,10 @@ static int compare_images(struct evaluation *evaluation, const struct arguments 
                  cupel_protocol_folder(protocol));
     else if (status == CUPEL_STATUS_MISMATCH)
         snprintf(why, 1024, "%s", cupel_protocol_error(protocol));
-    else if (trained[0] == '\0' && !own)
+    else if (trained[0] == '\0' && !own) {
         snprintf(why, 1024, "%s does not say which images it was trained on", weights);
+        *advice = "name the folder of the run, or weights that a newer cupel train wrote";
+    }
     return EXIT_FINE;
 }
 
@@ -245,7 +248,8 @@ static int compare_images(struct evaluation *evaluation, const struct arguments 
 static int check_images(struct evaluation *evaluation, const struct arguments *arguments,
                         const char *weights) {
     char why[1024];
-    const int code = compare_images(evaluation, arguments, weights, why);
+    const char *advice;
+    const int code = compare_images(evaluation, arguments, weights, why, &advice);
     if (code != EXIT_FINE || why[0] == '\0')
         return code;
     if (strcmp(evaluation->split_name, "test") == 0) {
@@ -254,9 +258,8 @@ static int check_images(struct evaluation *evaluation, const struct arguments *a
                  why);
         return EXIT_FINE;
     }
-    complain("%s, so %s images may have been trained on: give the data that the run was trained "
-             "on with --data, or judge other data by --split test",
-             why, evaluation->split_name);
+    complain("%s, so %s images may have been trained on: %s, or judge by --split test", why,
+             evaluation->split_name, advice);
     return EXIT_DEVICE;
 }
 

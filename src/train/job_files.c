@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -71,8 +72,27 @@ static cupel_status write_tensors(cupel_job *job, const char *name, cupel_tensor
     return job_passed(job, status, cupel_tensors_error(tensors));
 }
 
+static uint64_t hash_values(uint64_t hash, const void *values, size_t size) {
+    const unsigned char *at = values;
+    for (; size >= sizeof hash; size -= sizeof hash, at += sizeof hash) {
+        uint64_t word;
+        memcpy(&word, at, sizeof word);
+        hash = hash_combine(hash, word);
+    }
+    return hash_combine(hash, hash_bytes(at, size));
+}
+
+void job_values_hash(const cupel_tensors *state, char out[17]) {
+    uint64_t hash = 0;
+    for (size_t i = 0; i < cupel_tensors_count(state); i++) {
+        const cupel_tensor *const tensor = cupel_tensors_at(state, i);
+        hash = hash_values(hash, tensor->data, cupel_desc_bytes(&tensor->desc));
+    }
+    snprintf(out, 17, "%016llx", (unsigned long long)hash);
+}
+
 cupel_status job_save_state(cupel_job *job) {
-    char bytes[32];
+    char bytes[32], values[17];
     cupel_tensors *state;
     cupel_status status = cupel_tensors_create(&state);
     if (status != CUPEL_STATUS_OK)
@@ -83,6 +103,11 @@ cupel_status job_save_state(cupel_job *job) {
     if (status == CUPEL_STATUS_OK)
         status = job_passed(job, cupel_tensors_set_metadata(state, "cupel.metrics_bytes", bytes),
                             cupel_tensors_error(state));
+    if (status == CUPEL_STATUS_OK) {
+        job_values_hash(state, values);
+        status = job_passed(job, cupel_tensors_set_metadata(state, "cupel.values", values),
+                            cupel_tensors_error(state));
+    }
     if (status == CUPEL_STATUS_OK)
         status = write_tensors(job, RUN_STATE, state);
     cupel_tensors_destroy(state);

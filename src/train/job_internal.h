@@ -40,6 +40,8 @@ void job_note(cupel_job *job, const char *sentence);
 cupel_status job_passed(cupel_job *job, cupel_status status, const char *sentence);
 /* The path of a file of the run, in fresh memory. */
 cupel_status job_file_path(cupel_job *job, const char *name, char **out);
+/* Of all values of a state, which keeps it as cupel.values: damage to them is told. */
+void job_values_hash(const cupel_tensors *state, char out[17]);
 /* Each writes one file of the run, whole or not at all; weights are last and, if so, best. */
 cupel_status job_save_state(cupel_job *job);
 cupel_status job_save_weights(cupel_job *job, const cupel_epoch_result *epoch);

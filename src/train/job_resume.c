@@ -99,7 +99,16 @@ static cupel_status read_state(cupel_job *job, cupel_tensors **out) {
     if (file_exists(path))
         status = cupel_tensors_read(out, path);
     cupel_free(path);
-    return refuse_state(job, status, *out == NULL ? "" : cupel_tensors_error(*out));
+    CUPEL_TRY(refuse_state(job, status, *out == NULL ? "" : cupel_tensors_error(*out)));
+    const char *const written = *out == NULL ? NULL : cupel_tensors_metadata(*out, "cupel.values");
+    char values[17];
+    if (written == NULL)
+        return CUPEL_STATUS_OK;
+    job_values_hash(*out, values);
+    return strcmp(values, written) == 0
+               ? CUPEL_STATUS_OK
+               : refuse_state(job, CUPEL_STATUS_BAD_DATA,
+                              "its values are not those that were written: it is damaged");
 }
 
 /* The recipe that the state carries; it has the threads where bits depend on them. */
@@ -238,6 +247,10 @@ static cupel_status load(cupel_job *job, const cupel_job_options *options, cupel
                          "%s, where the run's data was, is not there: give its present folder with "
                          "--data",
                          data);
+    else if (status == CUPEL_STATUS_IO && data == NULL && options->data == NULL)
+        (void)cupel_fail(&job->error, status,
+                         "%s has no %s, which says where the data was: give its folder with --data",
+                         job->path, RUN_ENVIRONMENT);
     cupel_free(data);
     CUPEL_TRY(status);
     CUPEL_TRY(check_split(job));
