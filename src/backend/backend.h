@@ -53,14 +53,12 @@ struct kernel_call {
 
 enum kernel_flag {
     KERNEL_REFERENCE = 1u << 0,
-    KERNEL_FIXED_THREADS =
-        1u << 1, /* a library's, which always runs with the threads it was planned
-                                       for, on its own pool */
+    /* A library's: runs on its own pool, always with the threads it was planned for. */
+    KERNEL_FIXED_THREADS = 1u << 1,
     KERNEL_VARIABLE_BITS = 1u << 2, /* bits may change with the number of threads */
-    KERNEL_NAN_TO_ZERO = 1u << 3,   /* a fused ReLU that turns NaN into 0 */
     /* A convolution by transformed tiles. It loses a few times what a direct one loses, and a NaN
      * or an infinity that a tile reads reaches all its results, as NaN. */
-    KERNEL_WINOGRAD = 1u << 4
+    KERNEL_WINOGRAD = 1u << 3
 };
 
 struct kernel {

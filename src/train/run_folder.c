@@ -132,11 +132,8 @@ bool run_folder_is_run(const char *path) {
 /* One file of such a name may be anybody's. */
 bool run_folder_holds(const char *path) {
     int found = 0;
-    for (int i = 0; i < RUN_FILES; i++) {
-        char *const file = file_join(path, run_files[i]);
-        found += file != NULL && file_exists(file);
-        cupel_free(file);
-    }
+    for (int i = 0; i < RUN_FILES; i++)
+        found += holds_file(path, run_files[i]);
     return found > 1;
 }
 
