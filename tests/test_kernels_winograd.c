@@ -67,7 +67,7 @@ static void check_directions(void) {
         {1, 32, 32, 6, 6, 0},    {3, 32, 64, 9, 10, 0},   {2, 16, 32, 8, 8, 1},
         {2, 48, 16, 7, 5, 1},    {1, 32, 80, 12, 9, 2},   {5, 64, 32, 13, 13, 1},
         {2, 96, 144, 6, 7, 1},   {17, 32, 32, 10, 10, 0}, {9, 80, 48, 11, 6, 2},
-        {1, 160, 32, 14, 14, 1}, {4, 32, 32, 2, 30, 1}};
+        {1, 160, 32, 14, 14, 1}, {4, 32, 32, 2, 30, 1},   {2, 32, 112, 6, 10, 1}};
     for (size_t i = 0; i < sizeof geometries / sizeof geometries[0]; i++)
         for (int d = FORWARD; d <= BACKWARD_WEIGHTS; d++)
             for (int variant = 0; variant < 4; variant++) {

@@ -26,6 +26,7 @@ struct cover {
     atomic_int used[64]; /* how often each thread number came */
     atomic_int wrong;
     atomic_int pieces;
+    int before_first; /* pieces that were done when the first one ended */
 };
 
 static void cover_body(void *context, int64_t begin, int64_t end, int thread) {
@@ -67,6 +68,39 @@ static void test_every_element_once(void **state) {
                     CHECK_I64(cover.touched[i], i < cover.n);
             }
     parallel_for(4, -5, 1, cover_body, &cover);
+}
+
+/* Elements of which one takes long: its thread does not keep others from being done. */
+static void each_body(void *context, int64_t begin, int64_t end, int thread) {
+    struct cover *cover = context;
+    if (begin == 0 && cover->n > 1 && cover->threads > 1)
+        for (int i = 0; i < 20000 && atomic_load(&cover->pieces) < cover->n - 1; i++)
+            usleep(100);
+    if (begin == 0)
+        cover->before_first = atomic_load(&cover->pieces);
+    cover_body(context, begin, end, thread);
+}
+
+static void test_each_element_once(void **state) {
+    (void)state;
+    static struct cover cover;
+    static const int threads[] = {-1, 0, 1, 2, 3, 16, 64};
+    static const int64_t sizes[] = {-5, 0, 1, 2, 3, 16, 17, 1023};
+    for (size_t t = 0; t < sizeof threads / sizeof threads[0]; t++)
+        for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++) {
+            memset(&cover, 0, sizeof cover);
+            cover.n = sizes[s];
+            cover.grain = 1;
+            cover.threads = threads[t];
+            check_context("threads %d, n %" PRId64, threads[t], sizes[s]);
+            parallel_each(threads[t], cover.n, each_body, &cover);
+            CHECK_I64(cover.wrong, 0);
+            CHECK_I64(cover.pieces, sizes[s] < 0 ? 0 : sizes[s]);
+            if (threads[t] > 1 && sizes[s] > 1)
+                CHECK_I64(cover.before_first, sizes[s] - 1);
+            for (int64_t i = 0; i < MOST; i++)
+                CHECK_I64(cover.touched[i], i < cover.n);
+        }
 }
 
 struct borders {
@@ -351,6 +385,7 @@ static void test_cgroup_limits(void **state) {
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_element_once),
+        cmocka_unit_test(test_each_element_once),
         cmocka_unit_test(test_pieces_are_even),
         cmocka_unit_test(test_results_are_visible),
         cmocka_unit_test(test_nested),

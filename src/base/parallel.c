@@ -1,8 +1,9 @@
 /*
  * Loops over the threads of the team, and what libraries want to know that compute on OpenMP's
  * pool. The range is cut into as many pieces as there are threads before any thread starts, so a
- * piece depends on the arguments alone. Under ThreadSanitizer, which cannot see the barriers of
- * libgomp, OpenMP's threads are left alone. Test: tests/test_parallel.c
+ * piece depends on the arguments alone; parallel_each() lets a thread help others with theirs. Under
+ * ThreadSanitizer, which cannot see the barriers of libgomp, OpenMP's threads are left alone.
+ * Test: tests/test_parallel.c
  */
 #define _GNU_SOURCE
 #include "base/parallel.h"
@@ -12,6 +13,7 @@
 #include <limits.h>
 #include <omp.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -94,6 +96,37 @@ void parallel_for(int threads, int64_t n, int64_t grain, parallel_body body, voi
     if (units < job.pieces)
         job.pieces = (int)units;
     team_run(job.pieces, run_piece, &job);
+}
+
+struct each {
+    parallel_body body;
+    void *context;
+    int64_t n;
+    int threads;
+    atomic_llong taken[TEAM_MOST]; /* of each thread's own */
+};
+
+static void take_each(void *context, int64_t begin, int64_t end, int thread) {
+    (void)begin;
+    (void)end;
+    struct each *each = context;
+    for (int i = 0; i < each->threads; i++) {
+        const int whose = (thread + i) % each->threads;
+        const int64_t first = each->n * whose / each->threads;
+        const int64_t count = each->n * (whose + 1) / each->threads - first;
+        int64_t taken;
+        while ((taken = atomic_fetch_add_explicit(&each->taken[whose], 1, memory_order_relaxed)) <
+               count)
+            each->body(each->context, first + taken, first + taken + 1, thread);
+    }
+}
+
+void parallel_each(int threads, int64_t n, parallel_body body, void *context) {
+    struct each each = {.body = body, .context = context, .n = n};
+    const int64_t most = n < TEAM_MOST ? n : TEAM_MOST;
+    each.threads = threads < 1 ? 1 : threads < most ? threads : (int)most;
+    if (n > 0)
+        parallel_for(each.threads, each.threads, 1, take_each, &each);
 }
 
 /* Runs may nest: the outermost begin saves, the outermost end restores. */

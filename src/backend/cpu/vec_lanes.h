@@ -61,6 +61,11 @@ VEC_INLINE vector vec_mul(vector x, vector y) {
 VEC_INLINE vector vec_fma(vector x, vector y, vector z) {
     return _mm512_fmadd_ps(x, y, z);
 }
+/* x y + z of one x for all lanes, broadcast by the instruction itself: one less to decode. */
+VEC_INLINE vector vec_fma_at(const float *x, vector y, vector z) {
+    __asm__("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(z) : "v"(y), "m"(*x));
+    return z;
+}
 VEC_INLINE vector vec_fnma(vector x, vector y, vector z) {
     return _mm512_fnmadd_ps(x, y, z);
 }
@@ -128,6 +133,9 @@ VEC_INLINE vector vec_mul(vector x, vector y) {
 }
 VEC_INLINE vector vec_fma(vector x, vector y, vector z) {
     return _mm256_fmadd_ps(x, y, z);
+}
+VEC_INLINE vector vec_fma_at(const float *x, vector y, vector z) {
+    return vec_fma(vec_set(*x), y, z);
 }
 VEC_INLINE vector vec_fnma(vector x, vector y, vector z) {
     return _mm256_fnmadd_ps(x, y, z);

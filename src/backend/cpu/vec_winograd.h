@@ -77,16 +77,16 @@ struct vec_winograd_table {
 CPU_VEC_DECLARE(struct vec_winograd_table, vec_winograd)
 
 struct vec_winograd_product_table {
-    int tiles; /* that product() takes at once */
-    int rows;  /* channels of the images that accumulate() takes at once; divides a block */
+    int tiles;      /* that product() takes at once, of results of one or two blocks */
+    int wide_tiles; /* of results of up to `widest` blocks */
     int widest;
     /* m[tiles][block * width] = v [blocks][tiles][block] times u [block * blocks][block * width],
-     * width 1 or 2. */
-    void (*product)(const float *v, const float *u, int64_t blocks, int width, float *m);
+     * width is 1, 2 or widest. */
+    void (*product)(const float *v, const float *u, int64_t blocks, int tiles, int width, float *m);
     /* d[i * d_stride + o] += sum over k of v[k * v_stride + i] z[k * z_stride + o],
-     * i < rows, o < block * width; width is 1, 2 or widest. */
+     * i < rows (whole blocks), o < block * width; width is 1, 2 or widest. */
     void (*accumulate)(const float *v, int64_t v_stride, const float *z, int64_t z_stride,
-                       int64_t n, int width, float *d, int64_t d_stride);
+                       int64_t n, int rows, int width, float *d, int64_t d_stride);
 };
 
 CPU_VEC_DECLARE(struct vec_winograd_product_table, vec_winograd_product)

@@ -1,7 +1,8 @@
 /*
- * The products of Winograd's convolution behind vec_winograd.h: sums of as many tiles as registers
- * hold (14 by two vectors with AVX-512, 6 by two with AVX2; gradients: 4 channels by four or 8 by
- * two, with AVX2 4 by two), one factor broadcast, the other read in vectors.
+ * The products of Winograd's convolution behind vec_winograd.h: sums of as many tiles (gradients:
+ * channels) as registers hold, 6 by four vectors with AVX-512, by two with AVX2; one factor is
+ * broadcast, the other read in vectors. A processor may share its core with another, which takes
+ * half of the instructions that can be decoded: so they are kept few for each multiply-add.
  * Test: tests/test_kernels_winograd.c
  */
 #include "backend/cpu/vec_winograd.h"
@@ -15,49 +16,72 @@
 
 enum {
     TILES = CUPEL_VEC_ISA == 2 ? 14 : 6,
-    ROWS = CUPEL_VEC_ISA == 2 ? 8 : 4,
+    WIDE_TILES = 6,
     WIDEST = CUPEL_VEC_ISA == 2 ? 4 : 2,
+    ROWS = 4, /* of gradients: channels are a multiple */
+    MOST_ROWS = 8,
 };
 
-VEC_INLINE void product_of(const float *v, const float *u, int64_t blocks, int width, float *m) {
-    vector sum[TILES][2];
+/* Of how many tiles the instructions themselves broadcast the factor: all where two vectors share
+ * it; of four vectors every third tile, since each reads it anew. */
+VEC_INLINE bool broadcast_within(int tile, int width) {
+    return width < 4 || tile % 3 == 2;
+}
+
+/* sum += x row */
+VEC_INLINE void multiply_row(const float *x, const vector *row, int width, bool within,
+                             vector *sum) {
+    const vector all = within ? vec_zero() : vec_set(*x);
     VEC_UNROLLED
-    for (int t = 0; t < TILES; t++)
+    for (int i = 0; i < width; i++)
+        sum[i] = within ? vec_fma_at(x, row[i], sum[i]) : vec_fma(all, row[i], sum[i]);
+}
+
+VEC_INLINE void product_of(const float *v, const float *u, int64_t blocks, int tiles, int width,
+                           float *m) {
+    vector sum[TILES][WIDEST];
+    VEC_UNROLLED
+    for (int t = 0; t < tiles; t++)
         for (int i = 0; i < width; i++)
             sum[t][i] = vec_zero();
     for (int64_t b = 0; b < blocks; b++) {
         VEC_UNROLLED
         for (int k = 0; k < VEC_LANES; k++) {
-            vector row[2];
+            vector row[WIDEST];
+            VEC_UNROLLED
             for (int i = 0; i < width; i++)
                 row[i] = vec_load(u + (k * width + i) * VEC_LANES);
             VEC_UNROLLED
-            for (int t = 0; t < TILES; t++) {
-                const vector x = vec_set(v[t * VEC_LANES + k]);
-                for (int i = 0; i < width; i++)
-                    sum[t][i] = vec_fma(x, row[i], sum[t][i]);
-            }
+            for (int t = 0; t < tiles; t++)
+                multiply_row(v + t * VEC_LANES + k, row, width, broadcast_within(t, width), sum[t]);
         }
-        v += TILES * VEC_LANES;
+        v += tiles * VEC_LANES;
         u += VEC_LANES * VEC_LANES * width;
     }
     VEC_UNROLLED
-    for (int t = 0; t < TILES; t++)
+    for (int t = 0; t < tiles; t++)
         for (int i = 0; i < width; i++)
             vec_store(m + (t * width + i) * VEC_LANES, sum[t][i]);
 }
 
-static void product(const float *v, const float *u, int64_t blocks, int width, float *m) {
-    if (width == 2)
-        product_of(v, u, blocks, 2, m);
+static void product(const float *v, const float *u, int64_t blocks, int tiles, int width,
+                    float *m) {
+    if (width == WIDEST && tiles == WIDE_TILES)
+        product_of(v, u, blocks, WIDE_TILES, WIDEST, m);
+    else if (width == 2 && tiles == WIDE_TILES)
+        product_of(v, u, blocks, WIDE_TILES, 2, m);
+    else if (tiles == WIDE_TILES)
+        product_of(v, u, blocks, WIDE_TILES, 1, m);
+    else if (width == 2)
+        product_of(v, u, blocks, TILES, 2, m);
     else
-        product_of(v, u, blocks, 1, m);
+        product_of(v, u, blocks, TILES, 1, m);
 }
 
 /* The sums of these tiles first, then what was there: so nothing waits for it. */
 VEC_INLINE void accumulate_of(const float *v, int64_t v_stride, const float *z, int64_t z_stride,
                               int64_t n, int rows, int width, float *d, int64_t d_stride) {
-    vector sum[ROWS][WIDEST];
+    vector sum[MOST_ROWS][WIDEST];
     VEC_UNROLLED
     for (int r = 0; r < rows; r++)
         for (int i = 0; i < width; i++)
@@ -68,11 +92,8 @@ VEC_INLINE void accumulate_of(const float *v, int64_t v_stride, const float *z, 
         for (int i = 0; i < width; i++)
             row[i] = vec_load(z + i * VEC_LANES);
         VEC_UNROLLED
-        for (int r = 0; r < rows; r++) {
-            const vector x = vec_set(v[r]);
-            for (int i = 0; i < width; i++)
-                sum[r][i] = vec_fma(x, row[i], sum[r][i]);
-        }
+        for (int r = 0; r < rows; r++)
+            multiply_row(v + r, row, width, broadcast_within(r, width), sum[r]);
         v += v_stride;
         z += z_stride;
     }
@@ -84,21 +105,37 @@ VEC_INLINE void accumulate_of(const float *v, int64_t v_stride, const float *z, 
         }
 }
 
+/* Six rows at once; four where six do not divide what is left. */
+static void accumulate_wide(const float *v, int64_t v_stride, const float *z, int64_t z_stride,
+                            int64_t n, int rows, float *d, int64_t d_stride) {
+    for (int r = 0, taken; r < rows; r += taken) {
+        taken = rows - r == ROWS || rows - r == 2 * ROWS ? ROWS : WIDE_TILES;
+        if (taken == ROWS)
+            accumulate_of(v + r, v_stride, z, z_stride, n, ROWS, WIDEST, d + r * d_stride,
+                          d_stride);
+        else
+            accumulate_of(v + r, v_stride, z, z_stride, n, WIDE_TILES, WIDEST, d + r * d_stride,
+                          d_stride);
+    }
+}
+
 static void accumulate(const float *v, int64_t v_stride, const float *z, int64_t z_stride,
-                       int64_t n, int width, float *d, int64_t d_stride) {
-    if (width == 1)
-        accumulate_of(v, v_stride, z, z_stride, n, ROWS, 1, d, d_stride);
+                       int64_t n, int rows, int width, float *d, int64_t d_stride) {
+    if (width == WIDEST)
+        accumulate_wide(v, v_stride, z, z_stride, n, rows, d, d_stride);
     else if (width == 2)
-        accumulate_of(v, v_stride, z, z_stride, n, ROWS, 2, d, d_stride);
+        for (int r = 0; r < rows; r += MOST_ROWS)
+            accumulate_of(v + r, v_stride, z, z_stride, n, MOST_ROWS, 2, d + r * d_stride,
+                          d_stride);
     else
-        for (int r = 0; r < ROWS; r += ROWS / 2)
-            accumulate_of(v + r, v_stride, z, z_stride, n, ROWS / 2, WIDEST, d + r * d_stride,
+        for (int r = 0; r < rows; r += MOST_ROWS)
+            accumulate_of(v + r, v_stride, z, z_stride, n, MOST_ROWS, 1, d + r * d_stride,
                           d_stride);
 }
 
 const struct vec_winograd_product_table CUPEL_VEC(vec_winograd_product) = {
     .tiles = TILES,
-    .rows = ROWS,
+    .wide_tiles = WIDE_TILES,
     .widest = WIDEST,
     .product = product,
     .accumulate = accumulate,

@@ -2,7 +2,8 @@
  * 3x3 convolutions of stride 1 by Winograd's F(4x4, 3x3) and F(2x2, 3x3), forward and backward
  * data: 36 products of small matrices for 16 pixels instead of 144 (16 for 4 instead of 36), at the
  * price of sums before and after. Tiles of one form are numbered through all images; a thread takes
- * lots of tiles so small that the transformed pixels stay in its L2 cache. Backward data is the
+ * lots of tiles so small that the transformed pixels stay in its L2 cache, and when it is done with
+ * its own, lots of others. Backward data is the
  * forward computation with turned filters. Each tile is computed by itself, so bits do not depend
  * on threads. Test: tests/test_kernels_winograd.c
  */
@@ -21,7 +22,9 @@ enum {
 
 struct winograd_state {
     struct winograd_shape shape;
-    int groups;   /* of tiles in a lot, each of which a product takes at once */
+    int width;    /* blocks of the result that a product makes at once */
+    int group;    /* tiles that a product takes at once */
+    int groups;   /* of a lot */
     bool flipped; /* backward data */
     struct winograd_finish_plan finish;
     bool past_caches;
@@ -47,16 +50,23 @@ static bool accept_small(const struct kernel_request *request, const char **why)
 
 /* ---- filters ---- */
 
-/* Pairs of channel blocks of the result; the last may be a single one. */
-static int width_of(const struct winograd_state *s, int64_t pair) {
-    return s->shape.to_blocks - pair * 2 >= 2 ? 2 : 1;
+/* Blocks of the result's channels that a product makes at once. */
+struct strip {
+    int64_t first;
+    int width;
+};
+
+/* The strip that begins with a block: as wide as products are, in the end two blocks or one. */
+static struct strip strip_at(const struct winograd_state *s, int64_t first) {
+    const int64_t left = s->shape.to_blocks - first;
+    return (struct strip){first, left >= s->width ? s->width : left >= 2 ? 2 : 1};
 }
 
-static int64_t pair_offset(const struct winograd_state *s, int64_t pair) {
-    return pair * 2 * s->shape.n_planes * s->shape.from_blocks * s->shape.block * s->shape.block;
+static int64_t strip_offset(const struct winograd_state *s, struct strip strip) {
+    return strip.first * s->shape.n_planes * s->shape.from_blocks * s->shape.block * s->shape.block;
 }
 
-/* [pair][plane][channel read][one or two blocks of channels written] */
+/* [strip][plane][channel read][channel written] */
 static cupel_status pack_filters(const struct kernel_plan *plan, int index, const void *from,
                                  void *to) {
     const struct winograd_state *s = plan->state;
@@ -68,13 +78,17 @@ static cupel_status pack_filters(const struct kernel_plan *plan, int index, cons
     /* forward: [written][read][9]; backward: [read][written][9] */
     const int64_t read_stride = s->flipped ? written * 9 : 9;
     const int64_t written_stride = s->flipped ? 9 : read * 9;
-    for (int64_t b = 0; b < s->shape.to_blocks; b++) {
-        const int64_t wide = (int64_t)width_of(s, b / 2) * block;
-        float *out = (float *)to + pair_offset(s, b / 2) + b % 2 * block;
-        for (int64_t c = 0; c < read; c++)
-            s->shape.table->filter(weights + b * block * written_stride + c * read_stride,
-                                   written_stride, s->flipped, s->shape.small, out + c * wide,
-                                   read * wide);
+    struct strip strip;
+    for (int64_t first = 0; first < s->shape.to_blocks; first += strip.width) {
+        strip = strip_at(s, first);
+        const int64_t wide = (int64_t)strip.width * block;
+        float *out = (float *)to + strip_offset(s, strip);
+        for (int64_t b = 0; b < strip.width; b++)
+            for (int64_t c = 0; c < read; c++)
+                s->shape.table->filter(weights + (first + b) * block * written_stride +
+                                           c * read_stride,
+                                       written_stride, s->flipped, s->shape.small,
+                                       out + c * wide + b * block, read * wide);
     }
     return CUPEL_STATUS_OK;
 }
@@ -94,11 +108,14 @@ static cupel_status plan_either(struct kernel_plan *plan, const struct kernel_re
                                 s->flipped ? 2 - attrs->padding[1] : attrs->padding[1]};
     s->shape = winograd_shape_of(small, &view->inputs[0], &view->outputs[0], padding);
     const int64_t channels = s->shape.from_blocks * s->shape.block;
+    const struct vec_winograd_product_table *products = s->shape.products;
+    s->width = s->shape.to_blocks >= products->widest ? products->widest : 2;
+    s->group = s->width > 2 ? products->wide_tiles : products->tiles;
     const int64_t tiles = channels <= 64 ? LOT_TILES : channels <= 128 ? 28 : 14;
-    s->groups = (int)(tiles / s->shape.products->tiles);
-    const int64_t group = (int64_t)s->shape.products->tiles * s->shape.block;
+    s->groups = (int)(tiles / s->group);
+    const int64_t group = (int64_t)s->group * s->shape.block;
     s->v_stride = s->groups * s->shape.from_blocks * group + PAD;
-    s->m_stride = s->groups * 2 * group + PAD;
+    s->m_stride = s->groups * s->width * group + PAD;
     s->thread_floats = WINOGRAD_PLANES * (s->v_stride + s->m_stride);
     plan->state = s;
     plan->threads = request->threads < 1 ? 1 : request->threads;
@@ -137,7 +154,7 @@ struct winograd_run {
     const void *const *inputs;
     const float *from, *filters;
     float *to, *scratch;
-    int pieces;
+    int threads;
 };
 
 /* Tiles that are taken at once. */
@@ -151,7 +168,7 @@ struct lot {
 static void read_tiles(const struct winograd_run *run, const struct lot *lot, float *v) {
     const struct winograd_state *s = run->state;
     const struct winograd_shape *shape = &s->shape;
-    const int64_t group = shape->products->tiles;
+    const int64_t group = s->group;
     struct winograd_tile tiles[LOT_TILES];
     winograd_tiles(lot->part, shape->padding, lot->first, lot->n, tiles);
     for (int64_t b = 0; b < shape->from_blocks; b++)
@@ -163,68 +180,80 @@ static void read_tiles(const struct winograd_run *run, const struct lot *lot, fl
                                  s->v_stride, shape->block);
 }
 
-/* m: [plane][tile][one or two blocks of channels] */
-static void write_tiles(const struct winograd_run *run, const struct lot *lot, int64_t pair,
+/* m: [plane][tile][channel of the strip] */
+static void write_tiles(const struct winograd_run *run, const struct lot *lot, struct strip strip,
                         const float *m) {
     const struct winograd_state *s = run->state;
     const struct winograd_shape *shape = &s->shape;
-    const int64_t width = width_of(s, pair);
     struct winograd_tile tiles[LOT_TILES];
     winograd_tiles(lot->part, (const int64_t[2]){0, 0}, lot->first, lot->n, tiles);
-    for (int64_t half = 0; half < width; half++) {
-        const int64_t channel = (pair * 2 + half) * shape->block;
+    for (int64_t b = 0; b < strip.width; b++) {
+        const int64_t channel = (strip.first + b) * shape->block;
         const int64_t offset = channel * shape->to.h * shape->to.w;
         struct winograd_finish finish =
             winograd_finish_of(&s->finish, run->inputs, channel, offset);
         finish.past_caches = s->past_caches;
-        shape->table->result(&shape->to, lot->part->form, m + half * shape->block, s->m_stride,
-                             width * shape->block, &finish, tiles, lot->n, run->to + offset);
+        shape->table->result(&shape->to, lot->part->form, m + b * shape->block, s->m_stride,
+                             (int64_t)strip.width * shape->block, &finish, tiles, lot->n,
+                             run->to + offset);
     }
 }
 
-static void multiply(const struct winograd_run *run, const struct lot *lot, int64_t pair,
+static void multiply(const struct winograd_run *run, const struct lot *lot, struct strip strip,
                      const float *v, float *m) {
     const struct winograd_state *s = run->state;
     const struct winograd_shape *shape = &s->shape;
     const struct winograd_part *part = lot->part;
-    const int width = width_of(s, pair);
-    const int64_t group = (int64_t)shape->products->tiles * shape->block;
-    const int64_t filter = shape->from_blocks * shape->block * shape->block * width;
-    const int64_t groups = (lot->n + shape->products->tiles - 1) / shape->products->tiles;
+    const int64_t group = (int64_t)s->group * shape->block;
+    const int64_t filter = shape->from_blocks * shape->block * shape->block * strip.width;
+    const int64_t groups = (lot->n + s->group - 1) / s->group;
+    const float *filters = run->filters + strip_offset(s, strip);
     for (int i = 0; i < part->n_planes; i++)
         for (int64_t g = 0; g < groups; g++)
             shape->products->product(
                 v + part->planes[i] * s->v_stride + g * shape->from_blocks * group,
-                run->filters + pair_offset(s, pair) + winograd_slot(shape, part, i) * filter,
-                shape->from_blocks, width, m + part->planes[i] * s->m_stride + g * group * width);
+                filters + winograd_slot(shape, part, i) * filter, shape->from_blocks, s->group,
+                strip.width, m + part->planes[i] * s->m_stride + g * group * strip.width);
 }
 
-/* This piece's share of one part, in whole groups; where they do not divide, pieces take turns to
- * have one more. */
-static void run_part(const struct winograd_run *run, int p, int64_t piece, float *v, float *m) {
+/* Lots of a part: as many tiles each as fit, no more than needed to be even. */
+static int64_t lots_of(const struct winograd_state *s, const struct winograd_part *part,
+                       int threads) {
+    const int64_t groups = (part->tiles + s->group - 1) / s->group;
+    const int64_t lots = (groups + s->groups - 1) / s->groups;
+    const int64_t even = (lots + threads - 1) / threads * threads;
+    return even < groups ? even : groups;
+}
+
+static struct lot lot_at(const struct winograd_run *run, int64_t index) {
     const struct winograd_state *s = run->state;
-    const struct winograd_part *part = &s->shape.parts[p];
-    const int64_t group = s->shape.products->tiles, all = (part->tiles + group - 1) / group;
-    const int64_t round = p % 2 == 0 ? 0 : run->pieces - 1;
-    const int64_t begin = (all * piece + round) / run->pieces * group;
-    const int64_t end = smaller((all * (piece + 1) + round) / run->pieces * group, part->tiles);
-    for (int64_t first = begin; first < end; first += s->groups * group) {
-        const struct lot lot = {part, first, smaller(end - first, s->groups * group)};
-        read_tiles(run, &lot, v);
-        for (int64_t pair = 0; pair * 2 < s->shape.to_blocks; pair++) {
-            multiply(run, &lot, pair, v, m);
-            write_tiles(run, &lot, pair, m);
-        }
+    const struct winograd_part *part = s->shape.parts;
+    int64_t lots;
+    while (index >= (lots = lots_of(s, part, run->threads))) {
+        index -= lots;
+        part++;
     }
+    const int64_t groups = (part->tiles + s->group - 1) / s->group;
+    const int64_t begin = groups * index / lots * s->group;
+    const int64_t end = smaller(groups * (index + 1) / lots * s->group, part->tiles);
+    return (struct lot){part, begin, end - begin};
 }
 
-static void run_pieces(void *context, int64_t begin, int64_t end, int thread) {
+static void run_lots(void *context, int64_t begin, int64_t end, int thread) {
     const struct winograd_run *run = context;
     const struct winograd_state *s = run->state;
     float *v = run->scratch + thread * s->thread_floats;
-    for (int64_t piece = begin; piece < end; piece++)
-        for (int p = 0; p < s->shape.n_parts; p++)
-            run_part(run, p, piece, v, v + WINOGRAD_PLANES * s->v_stride);
+    float *m = v + WINOGRAD_PLANES * s->v_stride;
+    for (int64_t i = begin; i < end; i++) {
+        const struct lot lot = lot_at(run, i);
+        struct strip strip;
+        read_tiles(run, &lot, v);
+        for (int64_t b = 0; b < s->shape.to_blocks; b += strip.width) {
+            strip = strip_at(s, b);
+            multiply(run, &lot, strip, v, m);
+            write_tiles(run, &lot, strip, m);
+        }
+    }
     s->shape.table->drain();
 }
 
@@ -237,9 +266,12 @@ static cupel_status run_winograd(const struct kernel_plan *plan, const struct ke
         .filters = call->inputs[1],
         .to = call->outputs[0],
         .scratch = call->scratch,
-        .pieces = call->threads < plan->threads ? call->threads : plan->threads,
+        .threads = call->threads < plan->threads ? call->threads : plan->threads,
     };
-    parallel_for(run.pieces, run.pieces, 1, run_pieces, &run);
+    int64_t lots = 0;
+    for (int p = 0; p < s->shape.n_parts; p++)
+        lots += lots_of(s, &s->shape.parts[p], run.threads);
+    parallel_each(run.threads, lots, run_lots, &run);
     return CUPEL_STATUS_OK;
 }
 

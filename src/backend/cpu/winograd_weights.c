@@ -146,15 +146,14 @@ static void multiply(const struct weights_run *run, const struct task *task,
     const int64_t blocks = task->n_to / shape->block;
     for (int p = 0; p < part->n_planes; p++) {
         float *sums = task->sums + winograd_slot(shape, part, p) * task->n_from * task->n_to;
-        for (int64_t i = 0; i < task->n_from; i += products->rows)
-            for (int64_t o = 0, width; o < blocks; o += width) {
-                const int64_t left = blocks - o;
-                width = left >= products->widest ? products->widest : left >= 2 ? 2 : 1;
-                products->accumulate(v + part->planes[p] * s->v_stride + i, task->n_from,
-                                     z + part->planes[p] * s->z_stride + o * shape->block,
-                                     task->n_to, n, (int)width,
-                                     sums + i * task->n_to + o * shape->block, task->n_to);
-            }
+        for (int64_t o = 0, width; o < blocks; o += width) {
+            const int64_t left = blocks - o;
+            width = left >= products->widest ? products->widest : left >= 2 ? 2 : 1;
+            products->accumulate(v + part->planes[p] * s->v_stride, task->n_from,
+                                 z + part->planes[p] * s->z_stride + o * shape->block, task->n_to,
+                                 n, (int)task->n_from, (int)width, sums + o * shape->block,
+                                 task->n_to);
+        }
     }
 }
 
@@ -239,7 +238,7 @@ static cupel_status run_weights(const struct kernel_plan *plan, const struct ker
     };
     run.sums = (float *)(run.bias_sums + s->cuts * s->to_channels);
     run.scratch = run.sums + s->cuts * s->sums;
-    parallel_for(threads, s->from_groups * s->to_groups * s->cuts, 1, run_tasks, &run);
+    parallel_each(threads, s->from_groups * s->to_groups * s->cuts, run_tasks, &run);
     parallel_for(threads, s->from_channels * s->shape.to_blocks, 16, finish, &run);
     if (s->with_bias)
         finish_bias(&run);
