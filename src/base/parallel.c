@@ -1,8 +1,8 @@
 /*
  * Loops over the threads of the team, and what libraries want to know that compute on OpenMP's
  * pool. The range is cut into as many pieces as there are threads before any thread starts, so a
- * piece depends on the arguments alone; parallel_each() lets a thread help others with theirs. Under
- * ThreadSanitizer, which cannot see the barriers of libgomp, OpenMP's threads are left alone.
+ * piece depends on the arguments alone; parallel_each() lets threads help others with theirs.
+ * Under ThreadSanitizer, which cannot see the barriers of libgomp, OpenMP's threads are left alone.
  * Test: tests/test_parallel.c
  */
 #define _GNU_SOURCE

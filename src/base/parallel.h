@@ -14,9 +14,10 @@ typedef void (*parallel_body)(void *context, int64_t begin, int64_t end, int thr
 
 /* Runs body over [0, n) in at most `threads` pieces whose borders are multiples of grain. */
 void parallel_for(int threads, int64_t n, int64_t grain, parallel_body body, void *context);
-/* Runs body(context, i, i + 1, thread) once for each i in [0, n): the same pieces, but whoever is
- * done with its own takes of the others', one by one. For long pieces, as processors are not equally
- * fast where others use them too. `thread` tells those apart that run at the same time. */
+/* Runs body(context, i, i + 1, thread) once for each i in [0, n), in such pieces too, but whoever
+ * is done with its own takes from the others', one by one: for elements that take long, since
+ * processors that others use too are not equally fast. `thread` tells those apart that run at the
+ * same time. */
 void parallel_each(int threads, int64_t n, parallel_body body, void *context);
 /* Loops over so many threads will come within microseconds: those that sleep wake up meanwhile. */
 void parallel_wake(int threads);
