@@ -236,10 +236,6 @@ static const struct kernel *const *kernels(struct backend *backend, const char *
     return list;
 }
 
-static void destroy(struct backend *backend) {
-    cupel_free(backend);
-}
-
 static struct measured measured;
 
 static void set_times(int kernel, double plain, double nhwc, double blocks_8, double blocks_16) {
@@ -250,18 +246,7 @@ static void set_times(int kernel, double plain, double nhwc, double blocks_8, do
 enum { PLAIN, BLOCKS, RELU, TANH, CHAIN, REORDER, SLOW, FAST };
 
 static void open_clock(struct passes *p) {
-    struct backend *const backend = cupel_alloc(1, sizeof *backend);
-    CHECK(backend != NULL);
-    *backend = (struct backend){.name = "clock",
-                                .allocate = backend_host_allocate,
-                                .release = backend_host_release,
-                                .write = backend_host_write,
-                                .read = backend_host_read,
-                                .kernels = kernels,
-                                .channel_block = 8,
-                                .execute = backend_execute_in_order,
-                                .destroy = destroy};
-    passes_open_backend(p, backend, CUPEL_TYPE_F32);
+    passes_open_kernels(p, "clock", kernels);
     memset(asked, 0, sizeof asked);
     silent = false;
     for (int k = 0; k < KERNELS; k++)

@@ -5,7 +5,6 @@
  */
 #include "support/passes.h"
 
-#include "base/memory.h"
 #include "cupel/plan.h"
 #include "op/op_fused.h"
 
@@ -49,24 +48,9 @@ static const struct kernel *const *kernels(struct backend *backend, const char *
     return ref_kernels(backend, op);
 }
 
-static void destroy(struct backend *backend) {
-    cupel_free(backend);
-}
-
 static void open_blocks(struct passes *p) {
     with_blocks = with_chains = true;
-    struct backend *const backend = cupel_alloc(1, sizeof *backend);
-    CHECK(backend != NULL);
-    *backend = (struct backend){.name = "blocks",
-                                .allocate = backend_host_allocate,
-                                .release = backend_host_release,
-                                .write = backend_host_write,
-                                .read = backend_host_read,
-                                .kernels = kernels,
-                                .channel_block = 8,
-                                .execute = backend_execute_in_order,
-                                .destroy = destroy};
-    passes_open_backend(p, backend, CUPEL_TYPE_F32);
+    passes_open_kernels(p, "blocks", kernels);
 }
 
 /* --- */

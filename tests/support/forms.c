@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "base/memory.h"
 #include "support/check.h"
+#include "support/host_backend.h"
 
 enum { FORMS = 3, PADDING = 64 };
 
@@ -161,23 +162,8 @@ static const struct kernel *const *kernels(struct backend *backend, const char *
     return ref_kernels(backend, op);
 }
 
-static void destroy(struct backend *backend) {
-    cupel_free(backend);
-}
-
 struct backend *forms_try_create(void) {
-    struct backend *const backend = cupel_alloc(1, sizeof *backend);
-    if (backend != NULL)
-        *backend = (struct backend){.name = "forms",
-                                    .allocate = backend_host_allocate,
-                                    .release = backend_host_release,
-                                    .write = backend_host_write,
-                                    .read = backend_host_read,
-                                    .kernels = kernels,
-                                    .channel_block = 1,
-                                    .execute = backend_execute_in_order,
-                                    .destroy = destroy};
-    return backend;
+    return host_backend_create("forms", kernels, 1);
 }
 
 struct backend *forms_create(void) {

@@ -26,6 +26,12 @@ void passes_open_backend(struct passes *p, struct backend *backend, cupel_type r
     p->options.real = real;
 }
 
+void passes_open_kernels(struct passes *p, const char *name, host_backend_kernels kernels) {
+    struct backend *const backend = host_backend_create(name, kernels, 8);
+    CHECK(backend != NULL);
+    passes_open_backend(p, backend, CUPEL_TYPE_F32);
+}
+
 void passes_open_splitting(struct passes *p, cupel_type real) {
     struct backend *backend = NULL;
     CHECK_OK(backend_create(&backend, "reference"));

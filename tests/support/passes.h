@@ -14,6 +14,7 @@
 #define CUPEL_TESTS_PASSES_H
 
 #include "support/check.h"
+#include "support/host_backend.h"
 
 #include "compile/compile_internal.h"
 #include "cupel/ops.h"
@@ -39,6 +40,8 @@ struct passes {
 void passes_open(struct passes *p, const char *device, cupel_type real);
 /* The same on a device of the test's own. */
 void passes_open_backend(struct passes *p, struct backend *backend, cupel_type real);
+/* On host memory with kernels of the test's own, in blocks of 8 channels. */
+void passes_open_kernels(struct passes *p, const char *name, host_backend_kernels kernels);
 /* On reference kernels, without those for the compiler's own ops (fused, sweep, product_update). */
 void passes_open_splitting(struct passes *p, cupel_type real);
 void passes_output(struct passes *p, const char *name, cupel_node node);
