@@ -87,22 +87,6 @@ static void train(struct net *net) {
     }
 }
 
-static void check_same(const struct net *a, const struct net *b) {
-    const size_t n = cupel_parameters_count(a->parameters);
-    CHECK_U64(n, cupel_parameters_count(b->parameters));
-    for (size_t i = 0; i < n; i++) {
-        const cupel_parameter_info info = cupel_parameters_info(a->parameters, i);
-        const size_t bytes = (size_t)cupel_shape_count(info.shape) * cupel_type_size(info.type);
-        char *const values = calloc(2, bytes);
-        CHECK(values != NULL);
-        CHECK_OK(cupel_parameters_read(a->parameters, info.name, values, bytes));
-        CHECK_OK(cupel_parameters_read(b->parameters, info.name, values + bytes, bytes));
-        if (memcmp(values, values + bytes, bytes) != 0)
-            check_failed(__FILE__, __LINE__, "%s differs", info.name);
-        free(values);
-    }
-}
-
 static void test_same_bits(void **state) {
     (void)state;
     static const cupel_optimizer_kind kinds[] = {CUPEL_ADAM, CUPEL_SGD};
@@ -127,7 +111,7 @@ static void test_same_bits(void **state) {
         train(&apart);
         net_get(&fused, "out.bias", after, CLASSES);
         CHECK(memcmp(before, after, sizeof before) != 0);
-        check_same(&fused, &apart);
+        net_check_same(&fused, &apart);
         net_close(&fused);
         net_close(&apart);
     }

@@ -197,22 +197,6 @@ static void train(struct net *net) {
     }
 }
 
-static void check_same(const struct net *a, const struct net *b) {
-    const size_t n = cupel_parameters_count(a->parameters);
-    CHECK_U64(n, cupel_parameters_count(b->parameters));
-    for (size_t i = 0; i < n; i++) {
-        const cupel_parameter_info info = cupel_parameters_info(a->parameters, i);
-        const size_t bytes = (size_t)cupel_shape_count(info.shape) * cupel_type_size(info.type);
-        char *const values = calloc(2, bytes);
-        CHECK(values != NULL);
-        CHECK_OK(cupel_parameters_read(a->parameters, info.name, values, bytes));
-        CHECK_OK(cupel_parameters_read(b->parameters, info.name, values + bytes, bytes));
-        if (memcmp(values, values + bytes, bytes) != 0)
-            check_failed(__FILE__, __LINE__, "%s differs", info.name);
-        free(values);
-    }
-}
-
 static void test_same_bits(void **state) {
     (void)state;
     cupel_optimizer optimizers[] = {
@@ -240,7 +224,7 @@ static void test_same_bits(void **state) {
             net_get(&fused, "tt", after, HIDDEN * OUT);
             for (int j = 0; j < HIDDEN * OUT; j++) /* every row was reached */
                 CHECK(before[j] != after[j]);
-            check_same(&fused, &apart);
+            net_check_same(&fused, &apart);
             /* Parameters and moments are written where they are, and no gradient lies anywhere. */
             const struct program_draft *draft = &fused.program->draft;
             const size_t gradient = (size_t)HIDDEN * OUT * cupel_type_size(type);

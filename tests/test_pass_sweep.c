@@ -307,24 +307,6 @@ static void train(struct net *net) {
     }
 }
 
-/* All variables of both sets have the same bytes. */
-static void check_same(struct net *a, struct net *b) {
-    const size_t n = cupel_parameters_count(a->parameters);
-    CHECK_U64(n, cupel_parameters_count(b->parameters));
-    for (size_t i = 0; i < n; i++) {
-        const cupel_parameter_info info = cupel_parameters_info(a->parameters, i);
-        const size_t count = (size_t)cupel_shape_count(info.shape);
-        const size_t bytes = count * cupel_type_size(info.type);
-        char *const values = calloc(2, bytes);
-        CHECK(values != NULL);
-        CHECK_OK(cupel_parameters_read(a->parameters, info.name, values, bytes));
-        CHECK_OK(cupel_parameters_read(b->parameters, info.name, values + bytes, bytes));
-        if (memcmp(values, values + bytes, bytes) != 0)
-            check_failed(__FILE__, __LINE__, "%s differs", info.name);
-        free(values);
-    }
-}
-
 static void test_same_bits(void **state) {
     (void)state;
     cupel_optimizer optimizers[] = {
@@ -354,7 +336,7 @@ static void test_same_bits(void **state) {
             train(&apart);
             net_get(&merged, "c.bias", after, OUT);
             CHECK(memcmp(before, after, sizeof before) != 0); /* something was learnt */
-            check_same(&merged, &apart);
+            net_check_same(&merged, &apart);
             net_close(&merged);
             net_close(&apart);
         }

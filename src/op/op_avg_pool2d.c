@@ -10,17 +10,6 @@
 
 #include <string.h>
 
-static cupel_status infer(const cupel_op_view *view) {
-    CUPEL_TRY(infer_real(view, 0));
-    CUPEL_TRY(infer_rank(view, 0, 4));
-    const cupel_shape src = view->inputs[0].shape;
-    int64_t hw[2];
-    CUPEL_TRY(pool_check(view, view->attrs, src, hw));
-    infer_output(view, 0, view->inputs[0].type,
-                 CUPEL_SHAPE(src.dims[0], src.dims[1], hw[0], hw[1]));
-    return CUPEL_STATUS_OK;
-}
-
 static cupel_status adjoint(const cupel_adjoint *adjoint) {
     struct attrs_pool attrs = *(const struct attrs_pool *)adjoint->attrs;
     const cupel_shape src = cupel_node_shape(adjoint->inputs[0]);
@@ -46,7 +35,7 @@ const cupel_op op_avg_pool2d = {
     .precision = CUPEL_PRECISION_FOLLOW,
     .image_inputs = 1,
     .image_outputs = 1,
-    .infer = infer,
+    .infer = infer_pool,
     .adjoint = adjoint,
     .flops = flops,
 };

@@ -7,37 +7,11 @@
  * NaN: propagates; from a statistic to its whole channel.
  * Test: tests/test_op_norm.c
  */
-#include "op/op_internal.h"
-
-static const char *const operand_names[] = {"src", "gamma", "beta", "mean", "variance"};
+#include "op/op_builders.h"
 
 static cupel_status infer(const cupel_op_view *view) {
-    const struct attrs_batch_norm *attrs = view->attrs;
-    const cupel_shape src = view->inputs[0].shape;
-    char text[CUPEL_SHAPE_TEXT_SIZE], other[CUPEL_SHAPE_TEXT_SIZE];
-    cupel_shape_format(text, src);
-    for (int i = 0; i < 5; i++)
-        CUPEL_TRY(infer_real(view, i));
-    if (src.rank < 2)
-        return cupel_op_fail(view, CUPEL_STATUS_SHAPE,
-                             "src %s must have its channels on axis 1: [N, C], [N, C, L] or "
-                             "[N, C, H, W]",
-                             text);
-    if (!(attrs->epsilon >= 0.0))
-        return cupel_op_fail(view, CUPEL_STATUS_INVALID_ARGUMENT, "epsilon must not be negative");
-    for (int i = 1; i < 5; i++) {
-        const cupel_desc *const desc = &view->inputs[i];
-        if (desc->shape.rank != 1 || desc->shape.dims[0] != src.dims[1])
-            return cupel_op_fail(view, CUPEL_STATUS_SHAPE,
-                                 "%s has shape %s, but src %s has %lld channels", operand_names[i],
-                                 cupel_shape_format(other, desc->shape), text,
-                                 (long long)src.dims[1]);
-        if (desc->type != view->inputs[0].type)
-            return cupel_op_fail(view, CUPEL_STATUS_TYPE, "src is %s, but %s is %s",
-                                 cupel_type_name(view->inputs[0].type), operand_names[i],
-                                 cupel_type_name(desc->type));
-    }
-    infer_output(view, 0, view->inputs[0].type, src);
+    CUPEL_TRY(batch_norm_check(view, (const char *const[]){"gamma", "beta", "mean", "variance"}));
+    infer_output(view, 0, view->inputs[0].type, view->inputs[0].shape);
     return CUPEL_STATUS_OK;
 }
 

@@ -11,39 +11,46 @@
  */
 #include "op/op_builders.h"
 
-static cupel_status infer(const cupel_op_view *view) {
+cupel_status batch_norm_check(const cupel_op_view *view, const char *const names[]) {
     const struct attrs_batch_norm *attrs = view->attrs;
-    const cupel_shape src = view->inputs[0].shape;
+    const cupel_desc *const src = &view->inputs[0];
     char text[CUPEL_SHAPE_TEXT_SIZE], other[CUPEL_SHAPE_TEXT_SIZE];
-    cupel_shape_format(text, src);
-    for (int i = 0; i < 3; i++)
+    cupel_shape_format(text, src->shape);
+    for (int i = 0; i < view->n_inputs; i++)
         CUPEL_TRY(infer_real(view, i));
-    if (src.rank < 2)
+    if (src->shape.rank < 2)
         return cupel_op_fail(view, CUPEL_STATUS_SHAPE,
                              "src %s must have its channels on axis 1: [N, C], [N, C, L] or "
                              "[N, C, H, W]",
                              text);
     if (!(attrs->epsilon >= 0.0))
         return cupel_op_fail(view, CUPEL_STATUS_INVALID_ARGUMENT, "epsilon must not be negative");
-    const int64_t channels = src.dims[1];
-    for (int i = 1; i < 3; i++) {
+    const int64_t channels = src->shape.dims[1];
+    for (int i = 1; i < view->n_inputs; i++) {
         const cupel_desc *const desc = &view->inputs[i];
         if (desc->shape.rank != 1 || desc->shape.dims[0] != channels)
             return cupel_op_fail(view, CUPEL_STATUS_SHAPE,
-                                 "%s has shape %s, but src %s has %lld channels",
-                                 i == 1 ? "gamma" : "beta", cupel_shape_format(other, desc->shape),
-                                 text, (long long)channels);
-        if (desc->type != view->inputs[0].type)
+                                 "%s has shape %s, but src %s has %lld channels", names[i - 1],
+                                 cupel_shape_format(other, desc->shape), text, (long long)channels);
+        if (desc->type != src->type)
             return cupel_op_fail(view, CUPEL_STATUS_TYPE, "src is %s, but %s is %s",
-                                 cupel_type_name(view->inputs[0].type), i == 1 ? "gamma" : "beta",
+                                 cupel_type_name(src->type), names[i - 1],
                                  cupel_type_name(desc->type));
     }
+    return CUPEL_STATUS_OK;
+}
+
+static cupel_status infer(const cupel_op_view *view) {
+    CUPEL_TRY(batch_norm_check(view, (const char *const[]){"gamma", "beta"}));
+    const cupel_shape src = view->inputs[0].shape;
+    const int64_t channels = src.dims[1];
+    char text[CUPEL_SHAPE_TEXT_SIZE];
     if (cupel_shape_count(src) == channels)
         return cupel_op_fail(
             view, CUPEL_STATUS_SHAPE,
             "src %s has one value per channel, which has no variance; train with a "
             "batch of at least 2",
-            text);
+            cupel_shape_format(text, src));
     infer_output(view, 0, view->inputs[0].type, src);
     infer_output(view, 1, view->inputs[0].type, CUPEL_SHAPE(channels));
     infer_output(view, 2, view->inputs[0].type, CUPEL_SHAPE(channels));

@@ -40,6 +40,8 @@ cupel_node build_conv2d_backward_weights(cupel_node src, cupel_node diff_dst,
 /* Checks the attributes of a pooling over src and gives the extents of its result. */
 cupel_status pool_check(const cupel_op_view *view, const struct attrs_pool *attrs, cupel_shape src,
                         int64_t dst_hw[2]);
+/* The shape rule of both forward poolings. */
+cupel_status infer_pool(const cupel_op_view *view);
 /* One operation per element of a window: the cost of each pooling op. */
 double pool_flops(cupel_shape dst, const struct attrs_pool *attrs);
 struct attrs_pool pool_attrs(const cupel_pool_options *options);
@@ -47,6 +49,9 @@ cupel_node build_max_pool2d_backward(cupel_node src, cupel_node diff_dst,
                                      const struct attrs_pool *attrs);
 cupel_node build_avg_pool2d_backward(cupel_node diff_dst, const struct attrs_pool *attrs);
 
+/* Checks src, which has its channels on axis 1, epsilon, and the inputs behind src, which hold a
+ * value a channel and are called by these names. */
+cupel_status batch_norm_check(const cupel_op_view *view, const char *const names[]);
 /* (src, gamma, mean, biased variance, diff_dst) to diff_src, diff_gamma, diff_beta. */
 cupel_node build_batch_norm_backward(cupel_node src, cupel_node gamma, cupel_node mean,
                                      cupel_node variance, cupel_node diff_dst, double epsilon);

@@ -53,7 +53,7 @@ cupel_status pool_check(const cupel_op_view *view, const struct attrs_pool *attr
     return CUPEL_STATUS_OK;
 }
 
-static cupel_status infer(const cupel_op_view *view) {
+cupel_status infer_pool(const cupel_op_view *view) {
     CUPEL_TRY(infer_real(view, 0));
     CUPEL_TRY(infer_rank(view, 0, 4));
     const cupel_shape src = view->inputs[0].shape;
@@ -88,7 +88,7 @@ const cupel_op op_max_pool2d = {
     .precision = CUPEL_PRECISION_FOLLOW,
     .image_inputs = 1,
     .image_outputs = 1,
-    .infer = infer,
+    .infer = infer_pool,
     .adjoint = adjoint,
     .flops = flops,
 };

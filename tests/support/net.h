@@ -9,6 +9,7 @@
 #include "support/check.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include <cupel/models.h>
 #include <cupel/program.h>
@@ -139,6 +140,23 @@ static inline void net_set(struct net *net, const char *name, const double *valu
     CHECK_OK_TEXT(cupel_parameters_write(net->parameters, name, packed, bytes),
                   cupel_parameters_error(net->parameters));
     free(packed);
+}
+
+/* All variables of both sets have the same bytes. */
+static inline void net_check_same(const struct net *a, const struct net *b) {
+    const size_t n = cupel_parameters_count(a->parameters);
+    CHECK_U64(n, cupel_parameters_count(b->parameters));
+    for (size_t i = 0; i < n; i++) {
+        const cupel_parameter_info info = cupel_parameters_info(a->parameters, i);
+        const size_t bytes = (size_t)cupel_shape_count(info.shape) * cupel_type_size(info.type);
+        char *const values = calloc(2, bytes);
+        CHECK(values != NULL);
+        CHECK_OK(cupel_parameters_read(a->parameters, info.name, values, bytes));
+        CHECK_OK(cupel_parameters_read(b->parameters, info.name, values + bytes, bytes));
+        if (memcmp(values, values + bytes, bytes) != 0)
+            check_failed(__FILE__, __LINE__, "%s differs", info.name);
+        free(values);
+    }
 }
 
 static inline void net_write_rng(struct net *net, uint64_t seed, uint64_t step,
