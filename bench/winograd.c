@@ -65,8 +65,13 @@ static double now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+/* In whole huge pages, as what belongs to a program lies in one large block. */
+static size_t whole_pages(size_t bytes) {
+    return (bytes + CUPEL_HUGE_PAGE - 1) / CUPEL_HUGE_PAGE * CUPEL_HUGE_PAGE;
+}
+
 static float *make(size_t bytes) {
-    float *data = device->allocate(device, bytes);
+    float *data = device->allocate(device, whole_pages(bytes));
     if (data == NULL) {
         fputs("bench_winograd: out of memory\n", stderr);
         exit(1);
@@ -74,6 +79,10 @@ static float *make(size_t bytes) {
     for (size_t i = 0; i < bytes / sizeof *data; i++)
         data[i] = (float)(i * 2654435761U % 2001) * 1e-3F - 1;
     return data;
+}
+
+static void discard(void *data, size_t bytes) {
+    device->release(device, data, whole_pages(bytes));
 }
 
 /* False where the kernel declines. */
@@ -101,10 +110,9 @@ static bool enter(struct node *n, const struct kernel *kernel) {
 static void leave(const struct node *n, struct contender *c) {
     for (int p = 0; p < c->plan.n_packs; p++) {
         const struct kernel_pack *pack = &c->plan.packs[p];
-        device->release(device, c->packed[pack->operand + (pack->output ? n->view.n_inputs : 0)],
-                        pack->bytes);
+        discard(c->packed[pack->operand + (pack->output ? n->view.n_inputs : 0)], pack->bytes);
     }
-    device->release(device, c->scratch, c->plan.scratch_bytes + 64);
+    discard(c->scratch, c->plan.scratch_bytes + 64);
     if (c->kernel->drop != NULL)
         c->kernel->drop(&c->plan);
 }
@@ -222,9 +230,9 @@ static void direction(const struct shape *s, const char *name, const cupel_op *o
         n.data[2 + k] = make(cupel_desc_bytes(&n.outputs[k]));
     compete(&n, title, s->transposed, least);
     for (int i = 0; i < 2; i++)
-        device->release(device, n.data[i], cupel_desc_bytes(&n.inputs[i]));
+        discard(n.data[i], cupel_desc_bytes(&n.inputs[i]));
     for (int k = 0; k < op->n_outputs; k++)
-        device->release(device, n.data[2 + k], cupel_desc_bytes(&n.outputs[k]));
+        discard(n.data[2 + k], cupel_desc_bytes(&n.outputs[k]));
 }
 
 static void all_directions(const struct shape *s) {
