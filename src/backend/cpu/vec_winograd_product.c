@@ -37,8 +37,8 @@ VEC_INLINE void multiply_row(const float *x, const vector *row, int width, bool 
         sum[i] = within ? vec_fma_at(x, row[i], sum[i]) : vec_fma(all, row[i], sum[i]);
 }
 
-VEC_INLINE void product_of(const float *v, const float *u, int64_t blocks, int tiles, int width,
-                           float *m) {
+VEC_INLINE void product_of(const float *v, int64_t v_stride, const float *u, int64_t blocks,
+                           int tiles, int width, float *m) {
     vector sum[TILES][WIDEST];
     VEC_UNROLLED
     for (int t = 0; t < tiles; t++)
@@ -55,7 +55,7 @@ VEC_INLINE void product_of(const float *v, const float *u, int64_t blocks, int t
             for (int t = 0; t < tiles; t++)
                 multiply_row(v + t * VEC_LANES + k, row, width, broadcast_within(t, width), sum[t]);
         }
-        v += tiles * VEC_LANES;
+        v += v_stride;
         u += VEC_LANES * VEC_LANES * width;
     }
     VEC_UNROLLED
@@ -64,18 +64,18 @@ VEC_INLINE void product_of(const float *v, const float *u, int64_t blocks, int t
             vec_store(m + (t * width + i) * VEC_LANES, sum[t][i]);
 }
 
-static void product(const float *v, const float *u, int64_t blocks, int tiles, int width,
-                    float *m) {
+static void product(const float *v, int64_t v_stride, const float *u, int64_t blocks, int tiles,
+                    int width, float *m) {
     if (width == WIDEST && tiles == WIDE_TILES)
-        product_of(v, u, blocks, WIDE_TILES, WIDEST, m);
+        product_of(v, v_stride, u, blocks, WIDE_TILES, WIDEST, m);
     else if (width == 2 && tiles == WIDE_TILES)
-        product_of(v, u, blocks, WIDE_TILES, 2, m);
+        product_of(v, v_stride, u, blocks, WIDE_TILES, 2, m);
     else if (tiles == WIDE_TILES)
-        product_of(v, u, blocks, WIDE_TILES, 1, m);
+        product_of(v, v_stride, u, blocks, WIDE_TILES, 1, m);
     else if (width == 2)
-        product_of(v, u, blocks, TILES, 2, m);
+        product_of(v, v_stride, u, blocks, TILES, 2, m);
     else
-        product_of(v, u, blocks, TILES, 1, m);
+        product_of(v, v_stride, u, blocks, TILES, 1, m);
 }
 
 /* The sums of these tiles first, then what was there: so nothing waits for it. */

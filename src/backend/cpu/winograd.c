@@ -14,7 +14,7 @@
 
 enum {
     PAD = 16,       /* floats between planes, against equal low address bits */
-    LOT_TILES = 42, /* taken at once, at most */
+    LOT_TILES = 30, /* taken at once, at most */
     /* Results that the next node still finds in the outer cache; larger ones are written past it,
      * which is faster, and read from memory. */
     CACHED_BYTES = 8 << 20
@@ -28,7 +28,7 @@ struct winograd_state {
     bool flipped; /* backward data */
     struct winograd_finish_plan finish;
     bool past_caches;
-    int64_t v_stride, m_stride, thread_floats;
+    int64_t v_block, v_stride, m_stride, thread_floats;
 };
 
 static bool accept_either(const struct kernel_request *request, bool small, const char **why) {
@@ -66,14 +66,18 @@ static int64_t strip_offset(const struct winograd_state *s, struct strip strip) 
     return strip.first * s->shape.n_planes * s->shape.from_blocks * s->shape.block * s->shape.block;
 }
 
-/* [strip][plane][channel read][channel written] */
-static cupel_status pack_filters(const struct kernel_plan *plan, int index, const void *from,
-                                 void *to) {
-    const struct winograd_state *s = plan->state;
+struct packing {
+    const struct winograd_state *state;
+    const float *weights;
+    float *to;
+};
+
+/* Units are channels read. [strip][plane][channel read][channel written] */
+static void pack_channels(void *context, int64_t begin, int64_t end, int thread) {
+    (void)thread;
+    const struct packing *packing = context;
+    const struct winograd_state *s = packing->state;
     const int block = s->shape.block;
-    if (index != 0)
-        return CUPEL_STATUS_BUG;
-    const float *weights = from;
     const int64_t read = s->shape.from_blocks * block, written = s->shape.to_blocks * block;
     /* forward: [written][read][9]; backward: [read][written][9] */
     const int64_t read_stride = s->flipped ? written * 9 : 9;
@@ -82,14 +86,22 @@ static cupel_status pack_filters(const struct kernel_plan *plan, int index, cons
     for (int64_t first = 0; first < s->shape.to_blocks; first += strip.width) {
         strip = strip_at(s, first);
         const int64_t wide = (int64_t)strip.width * block;
-        float *out = (float *)to + strip_offset(s, strip);
-        for (int64_t b = 0; b < strip.width; b++)
-            for (int64_t c = 0; c < read; c++)
-                s->shape.table->filter(weights + (first + b) * block * written_stride +
-                                           c * read_stride,
-                                       written_stride, s->flipped, s->shape.small,
-                                       out + c * wide + b * block, read * wide);
+        for (int64_t c = begin; c < end; c++)
+            for (int64_t b = 0; b < strip.width; b++)
+                s->shape.table->filter(
+                    packing->weights + (first + b) * block * written_stride + c * read_stride,
+                    written_stride, s->flipped, s->shape.small,
+                    packing->to + strip_offset(s, strip) + c * wide + b * block, read * wide);
     }
+}
+
+static cupel_status pack_filters(const struct kernel_plan *plan, int index, const void *from,
+                                 void *to) {
+    const struct winograd_state *s = plan->state;
+    struct packing packing = {.state = s, .weights = from, .to = to};
+    if (index != 0)
+        return CUPEL_STATUS_BUG;
+    parallel_for(plan->threads, s->shape.from_blocks * s->shape.block, 1, pack_channels, &packing);
     return CUPEL_STATUS_OK;
 }
 
@@ -114,7 +126,8 @@ static cupel_status plan_either(struct kernel_plan *plan, const struct kernel_re
     const int64_t tiles = channels <= 64 ? LOT_TILES : channels <= 128 ? 28 : 14;
     s->groups = (int)(tiles / s->group);
     const int64_t group = (int64_t)s->group * s->shape.block;
-    s->v_stride = s->groups * s->shape.from_blocks * group + PAD;
+    s->v_block = s->groups * group;
+    s->v_stride = s->shape.from_blocks * s->v_block + PAD;
     s->m_stride = s->groups * s->width * group + PAD;
     s->thread_floats = WINOGRAD_PLANES * (s->v_stride + s->m_stride);
     plan->state = s;
@@ -163,21 +176,17 @@ struct lot {
     int64_t first, n;
 };
 
-/* v: [plane][group][block][tile][channel]. Block after block, so that the processor sees streams of
- * pixels to prefetch. */
+/* v: [plane][block][tile][channel]. Block after block, so that the processor sees streams of pixels
+ * to prefetch. */
 static void read_tiles(const struct winograd_run *run, const struct lot *lot, float *v) {
     const struct winograd_state *s = run->state;
     const struct winograd_shape *shape = &s->shape;
-    const int64_t group = s->group;
     struct winograd_tile tiles[LOT_TILES];
     winograd_tiles(lot->part, shape->padding, lot->first, lot->n, tiles);
     for (int64_t b = 0; b < shape->from_blocks; b++)
-        for (int64_t t = 0; t < lot->n; t += group)
-            shape->table->source(&shape->from, lot->part->form,
-                                 run->from + b * shape->from.h * shape->from.w * shape->block,
-                                 tiles + t, smaller(group, lot->n - t),
-                                 v + (t * shape->from_blocks + b * group) * shape->block,
-                                 s->v_stride, shape->block);
+        shape->table->source(&shape->from, lot->part->form,
+                             run->from + b * shape->from.h * shape->from.w * shape->block, tiles,
+                             lot->n, v + b * s->v_block, s->v_stride, shape->block);
 }
 
 /* m: [plane][tile][channel of the strip] */
@@ -210,10 +219,10 @@ static void multiply(const struct winograd_run *run, const struct lot *lot, stru
     const float *filters = run->filters + strip_offset(s, strip);
     for (int i = 0; i < part->n_planes; i++)
         for (int64_t g = 0; g < groups; g++)
-            shape->products->product(
-                v + part->planes[i] * s->v_stride + g * shape->from_blocks * group,
-                filters + winograd_slot(shape, part, i) * filter, shape->from_blocks, s->group,
-                strip.width, m + part->planes[i] * s->m_stride + g * group * strip.width);
+            shape->products->product(v + part->planes[i] * s->v_stride + g * group, s->v_block,
+                                     filters + winograd_slot(shape, part, i) * filter,
+                                     shape->from_blocks, s->group, strip.width,
+                                     m + part->planes[i] * s->m_stride + g * group * strip.width);
 }
 
 /* Lots of a part: as many tiles each as fit, no more than needed to be even. */
