@@ -33,8 +33,8 @@ static void check_adam(int64_t n, bool decoupled, double decay, bool in_place) {
     case_release(&c);
 }
 
-/* From nothing to 1e38: with p = 0 the result is the step alone, which must be right to a few
- * units in the last place. */
+/* From nothing to 1e36, infinite, and NaN: with p = 0 the result is the step alone, which must be
+ * right to a few units in the last place. */
 static void test_adam_of_any_size(void **state) {
     (void)state;
     enum { COUNT = 77 };
@@ -53,6 +53,8 @@ static void test_adam_of_any_size(void **state) {
     }
     case_f32(&c, 3)[0] = 0.0F;
     case_f32(&c, 3)[COUNT - 1] = NAN;
+    case_f32(&c, 3)[COUNT - 2] = INFINITY; /* no step */
+    case_f32(&c, 2)[COUNT - 2] = 1e-2F;
     case_f32(&c, 4)[0] = 1.0F;
     ((double *)c.values[5])[0] = 7;
     CHECK(case_check(&c, case_kernel("adam_update", "vec:adam"), 1, 1e-6, 0));

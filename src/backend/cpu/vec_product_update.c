@@ -4,8 +4,7 @@
  * cache, which the update then uses up. A strip holds whole rows where they are short, because
  * whole rows lie side by side in the parameter and its moments; of longer ones it is a tile, and
  * the rows that its update touches are fetched while it is summed. Interleaving the two gains
- * nothing: the square root takes the unit that half of the multiply-adds need, for as long.
- * Test: tests/test_kernels_product_update.c
+ * nothing: both keep the multiply-adds' units busy. Test: tests/test_kernels_product_update.c
  */
 #include "backend/cpu/vec_product_update.h"
 
@@ -126,11 +125,16 @@ static const tile_function tiles[ROWS][2] = {
 #endif
 };
 
-/* n elements side by side, from `at` on. */
-static void update(const struct product_update_work *w, int64_t at, int64_t n,
-                   const float *gradient) {
-    adam_run(n, &w->numbers, w->parameter + at, gradient, w->mean + at, w->square + at,
-             w->parameter_out + at, w->mean_out + at, w->square_out + at);
+/* Rows of n elements side by side, from `at` on. */
+static void update(const struct product_update_work *work, int64_t at, int64_t n, int64_t rows,
+                   const float *gradient, int64_t stride) {
+    const struct product_update_work w = *work;
+    for (int64_t r = 0; r < rows; r++) {
+        adam_run(n, &w.numbers, w.parameter + at, gradient, w.mean + at, w.square + at,
+                 w.parameter_out + at, w.mean_out + at, w.square_out + at);
+        at += w.n;
+        gradient += stride;
+    }
 }
 
 /* Rows [from, to), at most ROWS. */
@@ -146,20 +150,21 @@ static void run_rows(const struct product_update_work *work, int64_t from, int64
         tile.gradient = whole ? strip + tile.column : strip;
         tiles[to - from - 1][tile.vectors - 1](work, &tile);
         const int64_t width = tile.vectors == 2 ? 2 * VEC_LANES : tile.lanes;
-        for (int64_t r = from; !whole && r < to; r++)
-            update(work, r * n + tile.column, width, strip + (r - from) * tile.stride);
+        if (!whole)
+            update(work, from * n + tile.column, width, to - from, strip, tile.stride);
         tile.column += width;
     }
     if (whole)
-        update(work, from * n, (to - from) * n, strip);
+        update(work, from * n, (to - from) * n, 1, strip, 0);
 }
 
-/* Blocks of rows are as even as they can be. */
+/* Rows that make a block: as even as they can be, or, of whole rows, so many that each block begins
+ * with a vector's alignment if the first does. */
 static void run(const struct product_update_work *work, int64_t first, int64_t last) {
-    const int64_t blocks = (last - first + ROWS - 1) / ROWS;
-    for (int64_t block = 0; block < blocks; block++)
-        run_rows(work, first + (last - first) * block / blocks,
-                 first + (last - first) * (block + 1) / blocks);
+    const int64_t rows = last - first, blocks = (rows + ROWS - 1) / ROWS;
+    const int64_t most = work->n <= WHOLE ? ROWS / 4 * 4 : (rows + blocks - 1) / blocks;
+    for (int64_t row = first; row < last; row += most)
+        run_rows(work, row, row + most < last ? row + most : last);
 }
 
 const struct vec_product_update_table CUPEL_VEC(vec_product_update) = {.run = run};
