@@ -116,6 +116,14 @@ load support/cli.bash
     grep -Eq '^decoder.relu#3: nChw(16|8)c to plain, 2.304 MB, [0-9.]+ ms estimated$' <<<"$output"
 }
 
+@test "the dense VAE's loss and its gradient are one node" {
+    run --separate-stderr "$CUPEL" inspect "$CUPEL_SOURCE_DIR/recipes/vae-anomaly/paper.yaml" \
+        --set model.name=mlp-vae --set model.image=28 --set data.pad=0 \
+        --set loss.reconstruction=bernoulli
+    [ "$status" -eq 0 ]
+    [ "$(grep -c ' vec:bernoulli ' <<<"$output")" -eq 1 ]
+}
+
 @test "bench step prints the documented keys" {
     run --separate-stderr "$CUPEL" bench step mlp-vae --batch 20 --threads 1 --steps 5 \
         --precision fp32 --json

@@ -13,9 +13,11 @@ cupel_node model_conv_vae_features(cupel_node images);
 /* Latents to pixels in [0, 1]. */
 cupel_node model_conv_vae_decode(cupel_node latents, cupel_shape images);
 
-cupel_node model_mlp_vae_features(cupel_node images, int64_t hidden);
-/* Latents to logits of the pixels. */
-cupel_node model_mlp_vae_decode(cupel_node latents, int64_t hidden, cupel_shape images);
+/* Of images as rows of pixels, [N, P]. */
+cupel_node model_mlp_vae_features(cupel_node pixels, int64_t hidden);
+/* Latents to logits of the pixels, [N, P]: as rows, so that the bias, the loss and its gradient are
+ * elementwise nodes of one shape. */
+cupel_node model_mlp_vae_decode(cupel_node latents, int64_t hidden, int64_t pixels);
 
 /* Sum over all axes but the first: one value a row. */
 cupel_node model_row_sum(cupel_node x);

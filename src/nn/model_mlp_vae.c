@@ -4,14 +4,11 @@
  */
 #include "nn/model_internal.h"
 
-cupel_node model_mlp_vae_features(cupel_node images, int64_t hidden) {
-    const cupel_node pixels =
-        cupel_reshape(images, CUPEL_SHAPE(cupel_node_shape(images).dims[0], -1));
+cupel_node model_mlp_vae_features(cupel_node pixels, int64_t hidden) {
     return cupel_relu(cupel_layer_dense(pixels, "fc", hidden, NULL));
 }
 
-cupel_node model_mlp_vae_decode(cupel_node latents, int64_t hidden, cupel_shape images) {
-    const int64_t pixels = cupel_shape_count(images) / images.dims[0];
+cupel_node model_mlp_vae_decode(cupel_node latents, int64_t hidden, int64_t pixels) {
     const cupel_node features = cupel_relu(cupel_layer_dense(latents, "fc", hidden, NULL));
-    return cupel_reshape(cupel_layer_dense(features, "out", pixels, NULL), images);
+    return cupel_layer_dense(features, "out", pixels, NULL);
 }

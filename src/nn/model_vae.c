@@ -42,12 +42,20 @@ static bool shape_fits(cupel_graph *graph, const cupel_vae_options *options, cup
     return false;
 }
 
-/* The decoder's last values: pixels of the convolutional network, logits of the dense one. */
+/* Images as rows of pixels. */
+static cupel_node rows_of(cupel_node images) {
+    return cupel_reshape(images, CUPEL_SHAPE(cupel_node_shape(images).dims[0], -1));
+}
+
+/* The decoder's last values: pixels of the convolutional network, rows of logits of the dense one.
+ */
 static cupel_node decode(cupel_node latents, const cupel_vae_options *options, cupel_shape images) {
     cupel_graph_enter(latents.graph, "decoder");
-    const cupel_node values = options->kind == CUPEL_VAE_CONV
-                                  ? model_conv_vae_decode(latents, images)
-                                  : model_mlp_vae_decode(latents, options->hidden, images);
+    const cupel_node values =
+        options->kind == CUPEL_VAE_CONV
+            ? model_conv_vae_decode(latents, images)
+            : model_mlp_vae_decode(latents, options->hidden,
+                                   cupel_shape_count(images) / images.dims[0]);
     cupel_graph_leave(latents.graph);
     return values;
 }
@@ -58,7 +66,7 @@ static void encode(cupel_vae *vae, cupel_node images, const cupel_vae_options *o
     cupel_graph_enter(images.graph, "encoder");
     const cupel_node features = options->kind == CUPEL_VAE_CONV
                                     ? model_conv_vae_features(images)
-                                    : model_mlp_vae_features(images, options->hidden);
+                                    : model_mlp_vae_features(rows_of(images), options->hidden);
     vae->mean = cupel_layer_dense(features, "mu", options->latents, NULL);
     vae->log_variance = cupel_layer_dense(features, "log_var", options->latents, NULL);
     vae->latent = vae->mean;
@@ -92,8 +100,8 @@ cupel_vae cupel_vae_build(cupel_node images, const cupel_vae_options *options, c
     encode(&vae, images, &all, rng);
     const cupel_node decoded = decode(vae.latent, &all, shape);
     const bool logits = all.kind == CUPEL_VAE_MLP;
-    vae.reconstruction = logits ? cupel_sigmoid(decoded) : decoded;
-    vae.error = model_row_sum(logits ? cupel_bernoulli_cross_entropy(decoded, images)
+    vae.reconstruction = logits ? cupel_reshape(cupel_sigmoid(decoded), shape) : decoded;
+    vae.error = model_row_sum(logits ? cupel_bernoulli_cross_entropy(decoded, rows_of(images))
                                      : cupel_squared_error(decoded, images));
     vae.kl = model_row_sum(cupel_gaussian_kl(vae.mean, vae.log_variance));
     return vae;
@@ -107,7 +115,7 @@ cupel_node cupel_vae_decode(cupel_node latents, const cupel_vae_options *options
     if (!shape_fits(latents.graph, &all, images))
         return graph_poisoned(latents.graph);
     const cupel_node decoded = decode(latents, &all, images);
-    return all.kind == CUPEL_VAE_MLP ? cupel_sigmoid(decoded) : decoded;
+    return all.kind == CUPEL_VAE_MLP ? cupel_reshape(cupel_sigmoid(decoded), images) : decoded;
 }
 
 cupel_node cupel_vae_loss(const cupel_vae *vae, cupel_node kl_weight) {

@@ -45,6 +45,7 @@ const char *cpu_isa_name(enum cpu_isa isa);
 #endif
 
 /* Tables of our own kernels, ended by a NULL op. */
+extern const struct kernel bernoulli_kernels[];
 extern const struct kernel chain_kernels[];
 extern const struct kernel reorder_kernels[];
 extern const struct kernel reduce_kernels[];

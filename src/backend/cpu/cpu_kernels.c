@@ -15,25 +15,11 @@
 
 /* In order of preference. */
 static const struct kernel *const tables[] = {
-    winograd_kernels,
-    winograd_weights_kernels,
-    few_kernels,
-    onednn_conv_kernels,
-    matmul_kernels,
-    onednn_matmul_kernels,
-    chain_kernels,
-    reorder_kernels,
-    image_sum_kernels,
-    reduce_kernels,
-    update_kernels,
-    random_kernels,
-    softmax_kernels,
-    move_kernels,
-    norm_kernels,
-    pool_kernels,
-    image_matmul_kernels,
-    image_update_kernels,
-    product_update_kernels,
+    winograd_kernels, winograd_weights_kernels, few_kernels,          onednn_conv_kernels,
+    matmul_kernels,   onednn_matmul_kernels,    bernoulli_kernels,    chain_kernels,
+    reorder_kernels,  image_sum_kernels,        reduce_kernels,       update_kernels,
+    random_kernels,   softmax_kernels,          move_kernels,         norm_kernels,
+    pool_kernels,     image_matmul_kernels,     image_update_kernels, product_update_kernels,
 };
 
 static enum cpu_isa detect(void) {

@@ -76,6 +76,24 @@ VEC_INLINE vector vec_sqrt(vector x) {
 VEC_INLINE vector vec_at_most(vector x, vector most) {
     return _mm512_min_ps(most, x);
 }
+/* The larger; a NaN x stays. */
+VEC_INLINE vector vec_at_least(vector x, vector least) {
+    return _mm512_max_ps(least, x);
+}
+/* 1 / x of numbers between 2^-100 and 2^100, within 1 ulp. */
+VEC_INLINE vector vec_inverse(vector x) {
+    const vector y = _mm512_rcp14_ps(x);
+    return _mm512_fmadd_ps(_mm512_fnmadd_ps(x, y, vec_set(1.0F)), y, y);
+}
+/* x 2^whole; t is whole + 1.5 * 2^23. */
+VEC_INLINE vector vec_scale(vector x, vector t, vector whole) {
+    (void)t;
+    return _mm512_scalef_ps(x, whole);
+}
+/* x < 0 ? a : b */
+VEC_INLINE vector vec_negative(vector x, vector a, vector b) {
+    return _mm512_mask_mov_ps(b, _mm512_cmp_ps_mask(x, vec_zero(), _CMP_LT_OQ), a);
+}
 /* The mask of the first `count` lanes. */
 VEC_INLINE vector_mask vec_first(int count) {
     return (vector_mask)((1U << count) - 1U);
@@ -146,6 +164,15 @@ VEC_INLINE vector vec_sqrt(vector x) {
 VEC_INLINE vector vec_at_most(vector x, vector most) {
     return _mm256_min_ps(most, x);
 }
+VEC_INLINE vector vec_at_least(vector x, vector least) {
+    return _mm256_max_ps(least, x);
+}
+VEC_INLINE vector vec_inverse(vector x) {
+    return _mm256_div_ps(vec_set(1.0F), x);
+}
+VEC_INLINE vector vec_negative(vector x, vector a, vector b) {
+    return _mm256_blendv_ps(b, a, _mm256_cmp_ps(x, vec_zero(), _CMP_LT_OQ));
+}
 VEC_INLINE vector_mask vec_first(int count) {
     const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(count), lanes);
@@ -210,9 +237,34 @@ VEC_INLINE vector vec_at_most(vector x, vector most) {
     const vector_bits larger = x > most;
     return (vector)(((vector_bits)most & larger) | ((vector_bits)x & ~larger));
 }
+VEC_INLINE vector vec_at_least(vector x, vector least) {
+    const vector_bits smaller = x < least;
+    return (vector)(((vector_bits)least & smaller) | ((vector_bits)x & ~smaller));
+}
+VEC_INLINE vector vec_inverse(vector x) {
+    return vec_set(1.0F) / x;
+}
+VEC_INLINE vector vec_negative(vector x, vector a, vector b) {
+    const vector_bits below = x < vec_set(0.0F);
+    return (vector)(((vector_bits)a & below) | ((vector_bits)b & ~below));
+}
 VEC_INLINE vector_mask vec_first(int count) {
     return count;
 }
 
 #endif
+
+VEC_INLINE vector vec_minus_abs(vector x) {
+    return (vector)((vector_bits)x | INT32_MIN);
+}
+
+#if CUPEL_VEC_ISA < 2
+/* 2^whole is applied as 2^(whole + 64) and 2^-64, of which only the second rounds. */
+VEC_INLINE vector vec_scale(vector x, vector t, vector whole) {
+    (void)whole;
+    const vector_bits power = ((vector_bits)t << 23) + (INT32_C(191) << 23);
+    return vec_mul(vec_mul(x, (vector)power), vec_set(0x1p-64F));
+}
+#endif
+
 #endif
