@@ -80,10 +80,10 @@ struct vec_winograd_product_table {
     int tiles;      /* that product() takes at once, of results of one or two blocks */
     int wide_tiles; /* of results of up to `widest` blocks */
     int widest;
-    /* m[tiles][block * width] = v [blocks][tiles][block], blocks v_stride apart, times
-     * u [block * blocks][block * width]; width is 1, 2 or widest. */
+    /* m [width][tiles][block] = v [blocks][tiles][block] times u [block * blocks][block * width],
+     * blocks v_stride and m_stride apart; width is 1, 2 or widest. m may be v. */
     void (*product)(const float *v, int64_t v_stride, const float *u, int64_t blocks, int tiles,
-                    int width, float *m);
+                    int width, float *m, int64_t m_stride);
     /* d[i * d_stride + o] += sum over k of v[k * v_stride + i] z[k * z_stride + o],
      * i < rows (whole blocks), o < block * width; width is 1, 2 or widest. */
     void (*accumulate)(const float *v, int64_t v_stride, const float *z, int64_t z_stride,

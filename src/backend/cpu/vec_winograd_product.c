@@ -38,7 +38,7 @@ VEC_INLINE void multiply_row(const float *x, const vector *row, int width, bool 
 }
 
 VEC_INLINE void product_of(const float *v, int64_t v_stride, const float *u, int64_t blocks,
-                           int tiles, int width, float *m) {
+                           int tiles, int width, float *m, int64_t m_stride) {
     vector sum[TILES][WIDEST];
     VEC_UNROLLED
     for (int t = 0; t < tiles; t++)
@@ -61,21 +61,21 @@ VEC_INLINE void product_of(const float *v, int64_t v_stride, const float *u, int
     VEC_UNROLLED
     for (int t = 0; t < tiles; t++)
         for (int i = 0; i < width; i++)
-            vec_store(m + (t * width + i) * VEC_LANES, sum[t][i]);
+            vec_store(m + i * m_stride + t * VEC_LANES, sum[t][i]);
 }
 
 static void product(const float *v, int64_t v_stride, const float *u, int64_t blocks, int tiles,
-                    int width, float *m) {
+                    int width, float *m, int64_t m_stride) {
     if (width == WIDEST && tiles == WIDE_TILES)
-        product_of(v, v_stride, u, blocks, WIDE_TILES, WIDEST, m);
+        product_of(v, v_stride, u, blocks, WIDE_TILES, WIDEST, m, m_stride);
     else if (width == 2 && tiles == WIDE_TILES)
-        product_of(v, v_stride, u, blocks, WIDE_TILES, 2, m);
+        product_of(v, v_stride, u, blocks, WIDE_TILES, 2, m, m_stride);
     else if (tiles == WIDE_TILES)
-        product_of(v, v_stride, u, blocks, WIDE_TILES, 1, m);
+        product_of(v, v_stride, u, blocks, WIDE_TILES, 1, m, m_stride);
     else if (width == 2)
-        product_of(v, v_stride, u, blocks, TILES, 2, m);
+        product_of(v, v_stride, u, blocks, TILES, 2, m, m_stride);
     else
-        product_of(v, v_stride, u, blocks, TILES, 1, m);
+        product_of(v, v_stride, u, blocks, TILES, 1, m, m_stride);
 }
 
 /* The sums of these tiles first, then what was there: so nothing waits for it. */

@@ -14,7 +14,7 @@
 
 enum {
     PAD = 16,       /* floats between planes, against equal low address bits */
-    LOT_TILES = 30, /* taken at once, at most */
+    LOT_TILES = 56, /* taken at once, at most */
     /* Results that the next node still finds in the outer cache; larger ones are written past it,
      * which is faster, and read from memory. */
     CACHED_BYTES = 8 << 20
@@ -28,7 +28,8 @@ struct winograd_state {
     bool flipped; /* backward data */
     struct winograd_finish_plan finish;
     bool past_caches;
-    int64_t v_block, v_stride, m_stride, thread_floats;
+    /* Floats: a lot's block of channels, a plane of pixels and of products, a thread's scratch. */
+    int64_t lot, v_stride, m_stride, thread_floats;
 };
 
 static bool accept_either(const struct kernel_request *request, bool small, const char **why) {
@@ -107,6 +108,11 @@ static cupel_status pack_filters(const struct kernel_plan *plan, int index, cons
 
 /* ---- planning ---- */
 
+/* So few that transformed pixels and products leave the filters room in the L2 cache. */
+static int lot_tiles(int64_t channels) {
+    return channels <= 32 ? LOT_TILES : channels <= 64 ? 36 : channels <= 128 ? 28 : 14;
+}
+
 static cupel_status plan_either(struct kernel_plan *plan, const struct kernel_request *request,
                                 bool small, struct cupel_error *error) {
     const cupel_op_view *view = &request->view;
@@ -123,12 +129,11 @@ static cupel_status plan_either(struct kernel_plan *plan, const struct kernel_re
     const struct vec_winograd_product_table *products = s->shape.products;
     s->width = s->shape.to_blocks >= products->widest ? products->widest : 2;
     s->group = s->width > 2 ? products->wide_tiles : products->tiles;
-    const int64_t tiles = channels <= 64 ? LOT_TILES : channels <= 128 ? 28 : 14;
-    s->groups = (int)(tiles / s->group);
+    s->groups = lot_tiles(channels) / s->group;
     const int64_t group = (int64_t)s->group * s->shape.block;
-    s->v_block = s->groups * group;
-    s->v_stride = s->shape.from_blocks * s->v_block + PAD;
-    s->m_stride = s->groups * s->width * group + PAD;
+    s->lot = s->groups * group;
+    s->v_stride = s->shape.from_blocks * s->lot + PAD;
+    s->m_stride = s->width * s->lot + PAD;
     s->thread_floats = WINOGRAD_PLANES * (s->v_stride + s->m_stride);
     plan->state = s;
     plan->threads = request->threads < 1 ? 1 : request->threads;
@@ -186,12 +191,26 @@ static void read_tiles(const struct winograd_run *run, const struct lot *lot, fl
     for (int64_t b = 0; b < shape->from_blocks; b++)
         shape->table->source(&shape->from, lot->part->form,
                              run->from + b * shape->from.h * shape->from.w * shape->block, tiles,
-                             lot->n, v + b * s->v_block, s->v_stride, shape->block);
+                             lot->n, v + b * s->lot, s->v_stride, shape->block);
 }
 
-/* m: [plane][tile][channel of the strip] */
+/* Products: [plane][block][tile][channel]. */
+struct products {
+    float *m;
+    int64_t stride; /* of planes */
+};
+
+/* Those of the last strip take the place of the pixels: nobody needs these any more, and the near
+ * cache has them. */
+static struct products products_of(const struct winograd_state *s, struct strip strip, float *v) {
+    const bool last = strip.first + strip.width == s->shape.to_blocks;
+    return last && strip.width <= s->shape.from_blocks
+               ? (struct products){v, s->v_stride}
+               : (struct products){v + WINOGRAD_PLANES * s->v_stride, s->m_stride};
+}
+
 static void write_tiles(const struct winograd_run *run, const struct lot *lot, struct strip strip,
-                        const float *m) {
+                        struct products products) {
     const struct winograd_state *s = run->state;
     const struct winograd_shape *shape = &s->shape;
     struct winograd_tile tiles[LOT_TILES];
@@ -202,14 +221,13 @@ static void write_tiles(const struct winograd_run *run, const struct lot *lot, s
         struct winograd_finish finish =
             winograd_finish_of(&s->finish, run->inputs, channel, offset);
         finish.past_caches = s->past_caches;
-        shape->table->result(&shape->to, lot->part->form, m + b * shape->block, s->m_stride,
-                             (int64_t)strip.width * shape->block, &finish, tiles, lot->n,
-                             run->to + offset);
+        shape->table->result(&shape->to, lot->part->form, products.m + b * s->lot, products.stride,
+                             shape->block, &finish, tiles, lot->n, run->to + offset);
     }
 }
 
 static void multiply(const struct winograd_run *run, const struct lot *lot, struct strip strip,
-                     const float *v, float *m) {
+                     const float *v, struct products products) {
     const struct winograd_state *s = run->state;
     const struct winograd_shape *shape = &s->shape;
     const struct winograd_part *part = lot->part;
@@ -219,10 +237,10 @@ static void multiply(const struct winograd_run *run, const struct lot *lot, stru
     const float *filters = run->filters + strip_offset(s, strip);
     for (int i = 0; i < part->n_planes; i++)
         for (int64_t g = 0; g < groups; g++)
-            shape->products->product(v + part->planes[i] * s->v_stride + g * group, s->v_block,
-                                     filters + winograd_slot(shape, part, i) * filter,
-                                     shape->from_blocks, s->group, strip.width,
-                                     m + part->planes[i] * s->m_stride + g * group * strip.width);
+            shape->products->product(
+                v + part->planes[i] * s->v_stride + g * group, s->lot,
+                filters + winograd_slot(shape, part, i) * filter, shape->from_blocks, s->group,
+                strip.width, products.m + part->planes[i] * products.stride + g * group, s->lot);
 }
 
 /* Lots of a part: as many tiles each as fit, no more than needed to be even. */
@@ -252,15 +270,15 @@ static void run_lots(void *context, int64_t begin, int64_t end, int thread) {
     const struct winograd_run *run = context;
     const struct winograd_state *s = run->state;
     float *v = run->scratch + thread * s->thread_floats;
-    float *m = v + WINOGRAD_PLANES * s->v_stride;
     for (int64_t i = begin; i < end; i++) {
         const struct lot lot = lot_at(run, i);
         struct strip strip;
         read_tiles(run, &lot, v);
         for (int64_t b = 0; b < s->shape.to_blocks; b += strip.width) {
             strip = strip_at(s, b);
-            multiply(run, &lot, strip, v, m);
-            write_tiles(run, &lot, strip, m);
+            const struct products products = products_of(s, strip, v);
+            multiply(run, &lot, strip, v, products);
+            write_tiles(run, &lot, strip, products);
         }
     }
     s->shape.table->drain();
