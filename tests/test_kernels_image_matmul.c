@@ -8,7 +8,7 @@
 #include "op/op_product_update.h"
 
 /* Sums of at most 100 (images) or 64 products of numbers in [-2, 2), or of all elements of an image
- * in fp32 with at most 8 * 16 partial sums; the reference sums in double. */
+ * in fp32, in runs of some thousand; the reference sums in double. */
 static const double RELATIVE = 2e-6;
 
 static cupel_layout blocked(void) {

@@ -20,7 +20,7 @@ enum {
      * matrix in long runs. */
     PANEL_BYTES = 768 * 1024,
     FEWEST_PIXELS = 24,
-    DOT_PIXELS = 32, /* of a chunk at a time, so that images stay in the L1 cache */
+    CACHED_BYTES = 8 << 20, /* of an image that goes through the caches */
     MOST_SEGMENTS = 8
 };
 
@@ -71,6 +71,14 @@ int64_t image_panel_floats(const struct image_chunks *c, int64_t rows) {
     return c->piece * rows * c->table->block;
 }
 
+int64_t image_panel_pixel(const struct image_chunks *c, int64_t rows) {
+    return (c->outs_last ? rows : 1) * c->table->block;
+}
+
+int64_t image_panel_row(const struct image_chunks *c, const struct image_chunk *chunk) {
+    return (c->outs_last ? 1 : chunk->pixels) * c->table->block;
+}
+
 void image_gather(const struct image_chunks *c, const struct image_chunk *chunk,
                   const float *matrix, int64_t rows, float *panels) {
     const int64_t block = c->table->block, row = chunk->channel * c->pixels + chunk->pixel;
@@ -82,7 +90,7 @@ void image_gather(const struct image_chunks *c, const struct image_chunk *chunk,
     }
     for (int64_t o = 0; o < c->outs; o++) /* of each out a tile [channel][pixel] */
         c->move->transpose(matrix + o * c->channels * c->pixels + row, c->pixels, block,
-                           chunk->pixels, panels + o * block, rows * block);
+                           chunk->pixels, panels + o * image_panel_row(c, chunk), block);
 }
 
 /* ---- the kernel's plan ---- */
@@ -92,7 +100,8 @@ struct image_matmul_state {
     struct image_gradient gradient; /* where the product is one */
     enum image_role role;
     bool is_gradient;
-    int64_t rows;       /* of a panel: outs of all products */
+    bool in_place;      /* a sum over the image reads the matrix where it lies */
+    int64_t rows;       /* of a panel: outs of all products, or whole vectors of outs */
     int64_t segments;   /* of a sum over the image */
     int64_t sum_floats; /* of a segment */
     int64_t own_floats; /* scratch of a thread */
@@ -128,17 +137,21 @@ static void plan_rows(struct image_matmul_state *s, const cupel_op_view *view) {
     const struct attrs_image_matmul *attrs = view->attrs;
     const cupel_desc *const b = &view->inputs[1];
     const int k_axis = attrs->transpose_b ? 1 : 0; /* of b: what a product sums over */
-    const bool to_image = attrs->role == IMAGE_RESULT;
+    const bool to_image = attrs->role == IMAGE_RESULT, outs_last = to_image == (k_axis == 1);
     const int64_t outs = b->shape.dims[to_image ? k_axis : 1 - k_axis];
-    s->rows = outs * attrs->products;
-    s->chunks = image_chunks_make(image_of(view), outs, to_image == (k_axis == 1), s->rows);
+    const int64_t lanes = cpu_vec_image_matmul()->lanes;
+    s->rows = to_image ? outs * attrs->products : (outs + lanes - 1) / lanes * lanes;
+    s->chunks = image_chunks_make(image_of(view), outs, outs_last, s->rows);
     s->own_floats = image_panel_floats(&s->chunks, s->rows + (attrs->with_bias != 0));
     if (to_image)
         return;
+    s->in_place = outs_last && outs == s->rows;
+    if (s->in_place)
+        s->own_floats = 0;
     s->segments = 1;
     while (s->segments < MOST_SEGMENTS && 2 * s->segments <= s->chunks.chunks)
         s->segments *= 2;
-    s->sum_floats = s->chunks.images * outs * s->chunks.table->block;
+    s->sum_floats = s->chunks.images * s->rows;
 }
 
 static cupel_status plan_image_matmul(struct kernel_plan *plan,
@@ -176,7 +189,7 @@ struct image_matmul_run {
     const struct kernel_call *call;
     const struct attrs_image_matmul *attrs;
     float *own;           /* scratch of all threads */
-    float *sums;          /* [segment][image][out], vectors */
+    float *sums;          /* [segment][image][row] */
     const float *factors; /* [image][row] */
 };
 
@@ -207,13 +220,13 @@ static void make_chunks(void *context, int64_t begin, int64_t end, int thread) {
         const struct image_chunk chunk = image_chunk_at(c, i);
         for (int j = 0; j < (int)run->attrs->products; j++)
             image_gather(c, &chunk, run->call->inputs[2 * j + 1], s->rows,
-                         panels + j * c->outs * block);
+                         panels + j * c->outs * image_panel_row(c, &chunk));
         if (bias >= 0)
             c->move->transpose((const float *)run->call->inputs[bias] + chunk.channel * c->pixels +
                                    chunk.pixel,
                                c->pixels, block, chunk.pixels, start, block);
         const float *const masks = mask < 0 ? NULL : run->call->inputs[mask];
-        c->table->by_rows(&(struct image_products){
+        c->table->to_image(&(struct image_products){
             .rows = c->images,
             .pixels = chunk.pixels,
             .depth = s->rows,
@@ -221,29 +234,57 @@ static void make_chunks(void *context, int64_t begin, int64_t end, int thread) {
             .a_row = s->rows,
             .a_step = 1,
             .b = panels,
-            .b_pixel = s->rows * block,
-            .b_step = block,
+            .b_pixel = image_panel_pixel(c, s->rows),
+            .b_step = image_panel_row(c, &chunk),
             .start = bias < 0 ? NULL : start,
             .mask = masks == NULL ? NULL : masks + chunk.at,
             .out = (float *)run->call->outputs[0] + chunk.at,
             .out_row = size,
             .out_pixel = block,
             .finish = (enum image_finish)run->attrs->finish,
+            .stream = c->images * size * (int64_t)sizeof(float) > CACHED_BYTES,
         });
     }
+    c->table->drain();
 }
 
 /* ---- images to matrices ---- */
 
-static void dot_chunk(const struct image_chunks *c, const struct image_chunk *chunk,
-                      const float *image, const float *panels, float *sums) {
-    const int64_t block = c->table->block;
-    for (int64_t p = 0; p < chunk->pixels; p += DOT_PIXELS) {
-        const int64_t left = chunk->pixels - p;
-        c->table->dot(c->images, c->outs, left < DOT_PIXELS ? left : DOT_PIXELS,
-                      image + chunk->at + p * block, c->channels * c->pixels,
-                      panels + p * c->outs * block, sums);
+/* The part of the matrix that belongs to a chunk, as panels[channel][pixel][out]. */
+static void gather_columns(const struct image_matmul_state *s, const struct image_chunk *chunk,
+                           const float *matrix, float *panels) {
+    const struct image_chunks *c = &s->chunks;
+    const int64_t block = c->table->block, row = chunk->channel * c->pixels + chunk->pixel;
+    for (int64_t i = 0; i < block; i++) {
+        const int64_t first = row + i * c->pixels;
+        float *const to = panels + i * chunk->pixels * s->rows;
+        if (c->outs_last)
+            c->move->copy_rows(matrix + first * c->outs, c->outs, c->outs, chunk->pixels, to,
+                               s->rows);
+        else
+            c->move->transpose(matrix + first, c->channels * c->pixels, c->outs, chunk->pixels, to,
+                               s->rows);
     }
+}
+
+static void dot_chunk(const struct image_matmul_run *run, const struct image_chunk *chunk,
+                      float *panels, float *sums) {
+    const struct image_matmul_state *s = run->state;
+    const struct image_chunks *c = &s->chunks;
+    const float *const matrix = run->call->inputs[1];
+    const int64_t row = chunk->channel * c->pixels + chunk->pixel;
+    if (!s->in_place)
+        gather_columns(s, chunk, matrix, panels);
+    c->table->dot(&(struct image_dots){
+        .images = c->images,
+        .pixels = chunk->pixels,
+        .width = s->rows,
+        .x = (const float *)run->call->inputs[0] + chunk->at,
+        .x_image = c->channels * c->pixels,
+        .panels = s->in_place ? matrix + row * c->outs : panels,
+        .panel_channel = (s->in_place ? c->pixels : chunk->pixels) * s->rows,
+        .sums = sums,
+    });
 }
 
 static void sum_segments(void *context, int64_t begin, int64_t end, int thread) {
@@ -251,38 +292,27 @@ static void sum_segments(void *context, int64_t begin, int64_t end, int thread) 
     const struct image_matmul_state *s = run->state;
     const struct image_chunks *c = &s->chunks;
     float *const panels = run->own + thread * s->own_floats;
-    const float *const image = run->call->inputs[0], *const matrix = run->call->inputs[1];
+    memset(panels, 0, (size_t)s->own_floats * sizeof *panels); /* lanes behind the outs */
     for (int64_t segment = begin; segment < end; segment++) {
         float *const sums = run->sums + segment * s->sum_floats;
         memset(sums, 0, (size_t)s->sum_floats * sizeof *sums);
         const int64_t last = (segment + 1) * c->chunks / s->segments;
         for (int64_t i = segment * c->chunks / s->segments; i < last; i++) {
             const struct image_chunk chunk = image_chunk_at(c, i);
-            image_gather(c, &chunk, matrix, s->rows, panels);
-            dot_chunk(c, &chunk, image, panels, sums);
+            dot_chunk(run, &chunk, panels, sums);
         }
     }
 }
 
-/* Segments, then the lanes of a vector, by halves. */
-static void meet(void *context, int64_t begin, int64_t end, int thread) {
-    (void)thread;
-    const struct image_matmul_run *run = context;
+static void meet(const struct image_matmul_run *run) {
     const struct image_matmul_state *s = run->state;
-    const int64_t block = s->chunks.table->block;
-    float *const out = run->call->outputs[0];
-    for (int64_t i = begin; i < end; i++) {
-        float *const sum = run->sums + i * block;
-        for (int64_t half = s->segments / 2; half > 0; half /= 2)
-            for (int64_t segment = 0; segment < half; segment++)
-                for (int64_t lane = 0; lane < block; lane++)
-                    sum[segment * s->sum_floats + lane] +=
-                        sum[(segment + half) * s->sum_floats + lane];
-        for (int64_t half = block / 2; half > 0; half /= 2)
-            for (int64_t lane = 0; lane < half; lane++)
-                sum[lane] += sum[lane + half];
-        out[i] = sum[0];
-    }
+    const struct image_chunks *c = &s->chunks;
+    for (int64_t half = s->segments / 2; half > 0; half /= 2)
+        for (int64_t i = 0; i < half * s->sum_floats; i++)
+            run->sums[i] += run->sums[half * s->sum_floats + i];
+    for (int64_t n = 0; n < c->images; n++)
+        memcpy((float *)run->call->outputs[0] + n * c->outs, run->sums + n * s->rows,
+               (size_t)c->outs * sizeof(float));
 }
 
 /* ---- gradients ---- */
@@ -297,7 +327,7 @@ static void lay_down(const struct image_chunks *c, const struct image_chunk *chu
         return;
     }
     for (int64_t o = 0; o < c->outs; o++)
-        c->move->transpose(panels + o * block, c->outs * block, chunk->pixels, block,
+        c->move->transpose(panels + o * image_panel_row(c, chunk), block, chunk->pixels, block,
                            matrix + o * c->channels * c->pixels + row, c->pixels);
 }
 
@@ -328,7 +358,7 @@ static cupel_status run_image_matmul(const struct kernel_plan *plan,
     } else {
         run.sums = rest;
         parallel_for(threads, s->segments, 1, sum_segments, &run);
-        parallel_for(threads, s->chunks.images * s->chunks.outs, 64, meet, &run);
+        meet(&run);
     }
     return CUPEL_STATUS_OK;
 }
@@ -336,7 +366,7 @@ static cupel_status run_image_matmul(const struct kernel_plan *plan,
 const struct kernel image_matmul_kernels[] = {
     {.op = "image_matmul",
      .name = "vec:image_matmul",
-     .revision = 1,
+     .revision = 2,
      .accept = accept_image_matmul,
      .plan = plan_image_matmul,
      .run = run_image_matmul,

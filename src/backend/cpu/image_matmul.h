@@ -36,8 +36,11 @@ struct image_chunks image_chunks_make(const cupel_desc *image, int64_t outs, boo
 struct image_chunk image_chunk_at(const struct image_chunks *c, int64_t index);
 /* The most floats of a chunk's panels of so many rows. */
 int64_t image_panel_floats(const struct image_chunks *c, int64_t rows);
-/* The part of the matrix that belongs to a chunk, as panels[pixel][row][channel]: `outs` of the
- * `rows` that a panel has. */
+/* Panels hold of each pixel `rows` rows of a block's channels: pixel by pixel where the matrix is
+ * brought in order, or made, in tiles [channel][out], else row by row. Distances in floats. */
+int64_t image_panel_pixel(const struct image_chunks *c, int64_t rows);
+int64_t image_panel_row(const struct image_chunks *c, const struct image_chunk *chunk);
+/* The part of the matrix that belongs to a chunk: `outs` of the `rows` that panels have. */
 void image_gather(const struct image_chunks *c, const struct image_chunk *chunk,
                   const float *matrix, int64_t rows, float *panels);
 
@@ -48,7 +51,7 @@ struct image_gradient {
 };
 bool image_gradient_accept(const cupel_op_view *product, const char **why);
 struct image_gradient image_gradient_of(const cupel_op_view *product);
-/* The gradient of a chunk as panels[pixel][out][channel]. */
+/* The gradient of a chunk as panels of `outs` rows. */
 void image_gradient_panels(const struct image_gradient *g, const struct image_chunk *chunk,
                            const float *image, const float *other, float *panels);
 

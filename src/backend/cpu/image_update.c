@@ -38,7 +38,7 @@ void image_gradient_panels(const struct image_gradient *g, const struct image_ch
                            const float *image, const float *other, float *panels) {
     const struct image_chunks *c = &g->chunks;
     const int64_t block = c->table->block;
-    c->table->by_pixels(&(struct image_products){
+    c->table->of_images(&(struct image_products){
         .rows = c->outs,
         .pixels = chunk->pixels,
         .depth = c->images,
@@ -49,8 +49,8 @@ void image_gradient_panels(const struct image_gradient *g, const struct image_ch
         .b_pixel = block,
         .b_step = c->channels * c->pixels,
         .out = panels,
-        .out_row = block,
-        .out_pixel = c->outs * block,
+        .out_row = image_panel_row(c, chunk),
+        .out_pixel = image_panel_pixel(c, c->outs),
     });
 }
 
@@ -120,7 +120,7 @@ static void use_up(const struct image_update_run *run, const struct image_chunk 
         return;
     }
     for (int64_t o = 0; o < c->outs; o++) { /* [channel][pixel] */
-        c->move->transpose(panels + o * block, c->outs * block, n, block, runs, n);
+        c->move->transpose(panels + o * image_panel_row(c, chunk), block, n, block, runs, n);
         for (int64_t i = 0; i < block; i++)
             update_range(run->state->table, &run->update, runs + i * n,
                          o * c->channels * c->pixels + row + i * c->pixels, n);

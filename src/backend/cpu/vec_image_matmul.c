@@ -2,115 +2,131 @@
  * The loops behind vec_image_matmul.h. A block of rows times pixels is summed in registers, each
  * element in the order of k whatever is computed beside it; the numbers of rows and pixels are
  * constants in each copy of the loop, so that all sums have registers of their own.
+ *
+ * Memory sets the pace: processors fetch ahead along some 30 streams, and only in long runs, and
+ * what images hold of one pixel may share one set of the nearest cache. So never more than GROUP
+ * images are read side by side, pixel after pixel, and sums wait in the cache for the next group.
  * Test: tests/test_kernels_image_matmul.c
  */
 #include "backend/cpu/vec_image_matmul.h"
 
-#include <stdbool.h>
-#include <string.h>
-
-#include "backend/cpu/vec.h"
+#include "backend/cpu/vec_lanes.h"
 
 #if CUPEL_VEC_ISA == 2
-#include <immintrin.h>
-#define LANES 16
-#define ROWS 8   /* with 3 pixels: 24 sums, 3 vectors, 1 factor: 28 of 32 registers */
-#define PIXELS 3 /* 11 loads for 24 products */
-#define OUTS 4   /* dot: 4 images by 4 outs, 16 sums, 8 loads for 16 products */
-#define MULTIPLY_ADD(a, b, c) ((vector)_mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(c)))
-#elif CUPEL_VEC_ISA == 1
-#include <immintrin.h>
-#define LANES 8
-#define ROWS 4 /* with 3 pixels: 12 sums, 3 vectors, 1 factor: 16 of 16 registers */
-#define PIXELS 3
-#define OUTS 3 /* dot: 9 sums, 6 loads */
-#define MULTIPLY_ADD(a, b, c) ((vector)_mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(c)))
+enum {
+    BLOCK = 16,
+    ROWS = 8,    /* with 3 pixels: 24 sums, 3 vectors, 1 factor: 28 of 32 registers */
+    IMAGES = 20, /* dot: 20 sums, 1 vector; the factors are operands of the multiply-adds */
+    PAIRS = 12   /* dot, of two vectors: 24 sums */
+};
 #else
-#define LANES 8 /* two registers of 4: the channel block of narrow processors is 8 too */
-#define ROWS 4
-#define PIXELS 1
-#define OUTS 2
-#define MULTIPLY_ADD(a, b, c) ((a) * (b) + (c))
+enum {
+    BLOCK = 8,
+    ROWS = 4,    /* with 3 pixels: 12 sums, 3 vectors, 1 factor: 16 of 16 registers */
+    IMAGES = 12, /* dot: 12 sums, 1 vector, 1 factor */
+    PAIRS = 6    /* dot, of two vectors: 12 sums */
+};
 #endif
 
-typedef float vector __attribute__((vector_size(4 * LANES)));
-typedef int32_t bits __attribute__((vector_size(4 * LANES)));
+enum {
+    PIXELS = 3,
+    PARTS = BLOCK / VEC_LANES, /* vectors of a pixel, which are worked on one after the other */
+    GROUP = 20,                /* images read side by side */
+    AHEAD = 2 * PIXELS,        /* pixels that are fetched before their turn */
+    DOT_AHEAD = 4,
+    RUN_BYTES = 128 * 1024,      /* of panels that stay in the L2 cache beside all images in turn */
+    STREAM_RUN_BYTES = 24 * 1024 /* the same of the L1 cache, where results are not in the way */
+};
 
-enum { AHEAD = 9 }; /* pixels that are fetched before their turn */
+#define UNROLLED _Pragma("GCC unroll 20")
 
-#define INLINE static inline __attribute__((always_inline))
-#define UNROLLED _Pragma("GCC unroll 8")
-
-/* Values go through pointers: where vectors of this width are no registers, none is passed. */
-INLINE void load(vector *x, const float *from) {
-    memcpy(x, from, sizeof *x);
+/* Pixels of a run, at least one block of them; pixel_floats: of a panel. */
+static int64_t run_of(int64_t pixel_floats, int64_t bytes) {
+    const int64_t most = bytes / (pixel_floats * (int64_t)sizeof(float));
+    return most < PIXELS ? PIXELS : most / PIXELS * PIXELS;
 }
 
-INLINE void store(float *to, const vector *x) {
-    memcpy(to, x, sizeof *x);
+static int64_t least(int64_t a, int64_t b) {
+    return a < b ? a : b;
 }
 
-/* A NaN is neither negative nor 0. */
-INLINE void finish_sum(vector *sum, enum image_finish finish, const float *mask) {
-    if (finish == IMAGE_RELU) {
-        *sum = (vector)((bits)*sum & ~(*sum < (vector){0}));
-    } else if (finish == IMAGE_SELECT) {
-        vector m;
-        load(&m, mask);
-        *sum = (vector)((bits)*sum & (m != (vector){0}));
+/* ---- sums over columns or images: pixels are vectors ---- */
+
+/* Of the sums from row r, pixel p on, the steps [from, to) of the depth. */
+struct place {
+    int64_t r, p, from, to;
+    bool fetch; /* b ahead */
+};
+
+#define EACH_SUM \
+    VEC_UNROLLED for (int i = 0; i < rows; i++) VEC_UNROLLED for (int v = 0; v < pixels; v++)
+
+/* Where its sums begin: at 0 or a bias, or where the steps before left them. */
+VEC_INLINE void begin_block(const int rows, const int pixels, const struct image_products *q,
+                            const struct place *at, const float *out, vector sum[ROWS][PIXELS]) {
+    if (at->from > 0) {
+        EACH_SUM sum[i][v] = vec_load(out + i * q->out_row + v * q->out_pixel);
+    } else if (q->start != NULL) {
+        EACH_SUM sum[i][v] = vec_load(q->start + (at->p + v) * BLOCK);
+    } else {
+        EACH_SUM sum[i][v] = vec_zero();
     }
 }
 
-/* rows and pixels are constants where this is called; the block begins at row r, pixel p. From
- * `turn` on (-1: never) vectors are fetched that are read later, each by one of the blocks that
- * share the pixels. */
-INLINE void block(const int rows, const int pixels, const struct image_products *q, int64_t r,
-                  int64_t p, int64_t turn) {
-    const int64_t turns = (q->rows + ROWS - 1) / ROWS;
-    const float *a = q->a + r * q->a_row, *b = q->b + p * q->b_pixel;
+VEC_INLINE void end_block(const int rows, const int pixels, const struct image_products *q,
+                          const float *mask, float *out, vector sum[ROWS][PIXELS]) {
+    if (q->finish == IMAGE_RELU) {
+        EACH_SUM sum[i][v] = vec_relu(sum[i][v]);
+    } else if (q->finish == IMAGE_SELECT) {
+        EACH_SUM sum[i][v] =
+            vec_select(vec_load(mask + i * q->out_row + v * q->out_pixel), sum[i][v], vec_zero());
+    }
+    if (q->stream) {
+        EACH_SUM vec_stream(out + i * q->out_row + v * q->out_pixel, sum[i][v]);
+    } else {
+        EACH_SUM vec_store(out + i * q->out_row + v * q->out_pixel, sum[i][v]);
+    }
+}
+
+/* rows and pixels are constants where this is called. */
+VEC_INLINE void block(const int rows, const int pixels, const struct image_products *q,
+                      const struct place *at) {
+    const float *a = q->a + at->r * q->a_row + at->from * q->a_step;
+    const float *b = q->b + at->p * q->b_pixel + at->from * q->b_step;
+    float *const out = q->out + at->r * q->out_row + at->p * q->out_pixel;
+    const float *const mask = q->mask == NULL ? NULL : q->mask + (out - q->out);
     vector sum[ROWS][PIXELS];
-    UNROLLED for (int v = 0; v < pixels; v++) {
-        vector first = {0};
-        if (q->start != NULL)
-            load(&first, q->start + (p + v) * LANES);
-        UNROLLED for (int i = 0; i < rows; i++) sum[i][v] = first;
-    }
-    for (int64_t k = 0; k < q->depth; k++) {
+    if (mask != NULL) /* of the next block of rows */
+        EACH_SUM __builtin_prefetch(mask + (ROWS + i) * q->out_row + v * q->out_pixel, 0, 2);
+    begin_block(rows, pixels, q, at, out, sum);
+    for (int64_t k = at->from; k < at->to; k++) {
         vector x[PIXELS];
-        UNROLLED for (int v = 0; v < pixels; v++) load(&x[v], b + v * q->b_pixel);
-        UNROLLED for (int i = 0; i < rows; i++) {
-            const vector factor = a[i * q->a_row] - (vector){0};
-            UNROLLED for (int v = 0; v < pixels; v++) sum[i][v] =
-                MULTIPLY_ADD(factor, x[v], sum[i][v]);
+        VEC_UNROLLED for (int v = 0; v < pixels; v++) x[v] = vec_load(b + v * q->b_pixel);
+        VEC_UNROLLED for (int i = 0; i < rows; i++) {
+            const vector factor = vec_set(a[i * q->a_row]);
+            VEC_UNROLLED for (int v = 0; v < pixels; v++) sum[i][v] =
+                vec_fma(factor, x[v], sum[i][v]);
         }
-        if (k == turn) {
-            UNROLLED for (int v = 0; v < pixels; v++)
-                __builtin_prefetch(b + (AHEAD + v) * q->b_pixel, 0, 2);
-            turn += turns;
-        }
+        if (at->fetch)
+            VEC_UNROLLED for (int v = 0; v < pixels; v++)
+                __builtin_prefetch(b + (AHEAD + v) * q->b_pixel);
         a += q->a_step;
         b += q->b_step;
     }
-    UNROLLED for (int i = 0; i < rows; i++) {
-        UNROLLED for (int v = 0; v < pixels; v++) {
-            const int64_t at = (r + i) * q->out_row + (p + v) * q->out_pixel;
-            finish_sum(&sum[i][v], q->finish, q->mask == NULL ? NULL : q->mask + at);
-            store(q->out + at, &sum[i][v]);
-        }
-    }
+    end_block(rows, pixels, q, mask, out, sum);
 }
 
 #define BLOCK_CASE(n) \
-    case n: block(n, pixels, q, r, p, turn); break;
+    case n: block(n, pixels, q, at); break;
 
-INLINE void block_of_rows(const int64_t rows, const int pixels, const struct image_products *q,
-                          int64_t r, int64_t p, int64_t turn) {
-    switch (rows) {
+VEC_INLINE void block_of_rows(const int pixels, const struct image_products *q,
+                              const struct place *at) {
+    switch (least(q->rows - at->r, ROWS)) {
         BLOCK_CASE(1)
         BLOCK_CASE(2)
         BLOCK_CASE(3)
         BLOCK_CASE(4)
-#if ROWS > 4
+#if CUPEL_VEC_ISA == 2
         BLOCK_CASE(5)
         BLOCK_CASE(6)
         BLOCK_CASE(7)
@@ -120,126 +136,159 @@ INLINE void block_of_rows(const int64_t rows, const int pixels, const struct ima
     }
 }
 
-static void any_block(const struct image_products *q, int64_t r, int64_t p, int64_t turn) {
-    const int64_t rows = q->rows - r < ROWS ? q->rows - r : ROWS;
-    if (q->pixels - p >= PIXELS)
-        block_of_rows(rows, PIXELS, q, r, p, turn);
-    else if (q->pixels - p == 1)
-        block_of_rows(rows, 1, q, r, p, turn);
-#if PIXELS > 2
-    else
-        block_of_rows(rows, 2, q, r, p, turn);
-#endif
+static void any_block(const struct image_products *q, const struct place *at) {
+    switch (least(q->pixels - at->p, PIXELS)) {
+    case 1: block_of_rows(1, q, at); break;
+    case 2: block_of_rows(2, q, at); break;
+    default: block_of_rows(PIXELS, q, at); break;
+    }
 }
 
-static void by_rows(const struct image_products *q) {
-    for (int64_t r = 0; r < q->rows; r += ROWS)
-        for (int64_t p = 0; p < q->pixels; p += PIXELS)
-            any_block(q, r, p, -1);
+/* The vector `part` of all pixels. */
+static struct image_products part_of(const struct image_products *all, int part) {
+    struct image_products q = *all;
+    q.b += part * VEC_LANES;
+    q.out += part * VEC_LANES;
+    q.start = q.start == NULL ? NULL : q.start + part * VEC_LANES;
+    q.mask = q.mask == NULL ? NULL : q.mask + part * VEC_LANES;
+    return q;
 }
 
-static void by_pixels(const struct image_products *q) {
-    for (int64_t p = 0; p < q->pixels; p += PIXELS)
-        for (int64_t r = 0; r < q->rows; r += ROWS)
-            any_block(q, r, p, p + AHEAD + PIXELS <= q->pixels ? r / ROWS : -1);
+static void to_image(const struct image_products *all) {
+    const int64_t run = run_of(all->depth * BLOCK, all->stream ? STREAM_RUN_BYTES : RUN_BYTES);
+    for (int part = 0; part < PARTS; part++) {
+        const struct image_products q = part_of(all, part);
+        for (int64_t first = 0; first < q.pixels; first += run) {
+            const int64_t last = least(q.pixels, first + run);
+            for (int64_t r = 0; r < q.rows; r += ROWS)
+                for (int64_t p = first; p < last; p += PIXELS)
+                    any_block(&q, &(struct place){.r = r, .p = p, .to = q.depth});
+        }
+    }
 }
 
-/* ---- sums over pixels ---- */
+static void drain(void) {
+    vec_drain();
+}
 
-/* images and outs are constants where this is called. */
-INLINE void dot_block(const int images, const int outs, int64_t pixels, const float *x,
-                      int64_t x_stride, const float *panel, int64_t panel_step, float *sums,
-                      int64_t sums_stride, const float *ahead) {
-    vector sum[OUTS][OUTS];
+static void of_images(const struct image_products *all) {
+    const int64_t run = run_of(all->rows * BLOCK, RUN_BYTES);
+    for (int part = 0; part < PARTS; part++) {
+        const struct image_products q = part_of(all, part);
+        for (int64_t first = 0; first < q.pixels; first += run) {
+            const int64_t last = least(q.pixels, first + run);
+            for (int64_t k = 0; k < q.depth; k += GROUP)
+                for (int64_t p = first; p < last; p += PIXELS)
+                    for (int64_t r = 0; r < q.rows; r += ROWS)
+                        any_block(&q, &(struct place){.r = r,
+                                                      .p = p,
+                                                      .from = k,
+                                                      .to = least(q.depth, k + GROUP),
+                                                      .fetch = r == 0});
+        }
+    }
+}
+
+/* ---- sums over pixels: columns of the matrix are vectors ---- */
+
+/* images and vectors are constants where this is called; `pixels` from x and panel on. The whole
+ * pixel is one piece of code, with what comes next fetched here and there. */
+VEC_INLINE void dot_tile(const int images, const int vectors, const struct image_dots *q,
+                         int64_t pixels, const float *x, const float *panel, float *sums) {
+    vector sum[IMAGES][2];
     UNROLLED for (int i = 0; i < images; i++) {
-        UNROLLED for (int o = 0; o < outs; o++)
-            load(&sum[i][o], sums + i * sums_stride + o * LANES);
+        VEC_UNROLLED for (int v = 0; v < vectors; v++) sum[i][v] = vec_zero();
     }
     for (int64_t p = 0; p < pixels; p++) {
-        vector w[OUTS];
-        UNROLLED for (int o = 0; o < outs; o++) load(&w[o], panel + o * LANES);
-        UNROLLED for (int i = 0; i < images; i++) {
-            vector pixel;
-            load(&pixel, x + i * x_stride);
-            UNROLLED for (int o = 0; o < outs; o++) sum[i][o] =
-                MULTIPLY_ADD(pixel, w[o], sum[i][o]);
-        }
-        if (ahead != NULL)
-            __builtin_prefetch(ahead + p * LANES, 0, 2);
-        panel += panel_step;
-        x += LANES;
-    }
-    UNROLLED for (int i = 0; i < images; i++) {
-        UNROLLED for (int o = 0; o < outs; o++)
-            store(sums + i * sums_stride + o * LANES, &sum[i][o]);
-    }
-}
-
-#define DOT_OUTS(n, m) \
-    case m: \
-        dot_block(n, m, pixels, at, x_stride, panel, outs *LANES, to, outs *LANES, ahead); \
-        break;
-#if OUTS > 3
-#define DOT_ALL(n) DOT_OUTS(n, 1) DOT_OUTS(n, 2) DOT_OUTS(n, 3) DOT_OUTS(n, 4)
-#elif OUTS > 2
-#define DOT_ALL(n) DOT_OUTS(n, 1) DOT_OUTS(n, 2) DOT_OUTS(n, 3)
-#else
-#define DOT_ALL(n) DOT_OUTS(n, 1) DOT_OUTS(n, 2)
-#endif
-#define DOT_CASE(n) \
-    case n: \
-        switch (m) { \
-            DOT_ALL(n) \
-        default: break; \
-        } \
-        break;
-
-static void dot(int64_t images, int64_t outs, int64_t pixels, const float *x, int64_t x_stride,
-                const float *panels, float *sums) {
-    for (int64_t i = 0; i < images; i += OUTS)
-        for (int64_t o = 0; o < outs; o += OUTS) {
-            const int64_t n = images - i < OUTS ? images - i : OUTS;
-            const int64_t m = outs - o < OUTS ? outs - o : OUTS;
-            const float *at = x + i * x_stride, *panel = panels + o * LANES;
-            float *to = sums + (i * outs + o) * LANES;
-            const int64_t next = i + OUTS + o / OUTS; /* an image for each block of outs */
-            const float *const ahead =
-                o / OUTS < OUTS && next < images ? x + next * x_stride : NULL;
-            switch (n) {
-                DOT_CASE(1)
-                DOT_CASE(2)
-#if OUTS > 2
-                DOT_CASE(3)
-#endif
-#if OUTS > 3
-                DOT_CASE(4)
-#endif
-            default: break;
+        VEC_UNROLLED for (int c = 0; c < BLOCK; c++) {
+            const float *const row = panel + c * q->panel_channel;
+            vector w[2];
+            VEC_UNROLLED for (int v = 0; v < vectors; v++) w[v] = vec_load(row + v * VEC_LANES);
+            VEC_UNROLLED for (int i = c; i < images; i += BLOCK)
+                __builtin_prefetch(x + i * q->x_image + DOT_AHEAD * BLOCK);
+            UNROLLED for (int i = 0; i < images; i++) {
+                const vector factor = vec_set(x[i * q->x_image + c]);
+                VEC_UNROLLED for (int v = 0; v < vectors; v++) sum[i][v] =
+                    vec_fma(factor, w[v], sum[i][v]);
             }
         }
+        x += BLOCK;
+        panel += q->width;
+    }
+    UNROLLED for (int i = 0; i < images; i++) {
+        VEC_UNROLLED for (int v = 0; v < vectors; v++) {
+            float *const to = sums + i * q->width + v * VEC_LANES;
+            vec_store(to, vec_add(vec_load(to), sum[i][v]));
+        }
+    }
 }
+
+typedef void (*dot_function)(const struct image_dots *q, int64_t pixels, const float *x,
+                             const float *panel, float *sums);
+
+#define DOT(images, vectors) \
+    static void dot_##images##_##vectors(const struct image_dots *q, int64_t pixels, \
+                                         const float *x, const float *panel, float *sums) { \
+        dot_tile(images, vectors, q, pixels, x, panel, sums); \
+    }
+
+DOT(IMAGES, 1)
+DOT(PAIRS, 2)
+DOT(4, 1)
+DOT(4, 2)
+DOT(1, 1)
+DOT(1, 2)
+
+enum { TILES = 3 };
+
+static const struct {
+    int images;
+    dot_function run;
+} tiles[2][TILES] = {
+    {{IMAGES, dot_IMAGES_1}, {4, dot_4_1}, {1, dot_1_1}},
+    {{PAIRS, dot_PAIRS_2}, {4, dot_4_2}, {1, dot_1_2}},
+};
+
+/* All images, tiles as large as can be, over the pixels from p on. */
+static void dot_run(const struct image_dots *q, int64_t p, int64_t pixels, int64_t column) {
+    const int pair = q->width - column > VEC_LANES ? 1 : 0;
+    const float *const panel = q->panels + p * q->width + column;
+    for (int64_t i = 0, t = 0; i < q->images; i += tiles[pair][t].images) {
+        while (tiles[pair][t].images > q->images - i)
+            t++;
+        tiles[pair][t].run(q, pixels, q->x + i * q->x_image + p * BLOCK, panel,
+                           q->sums + i * q->width + column);
+    }
+}
+
+static void dot(const struct image_dots *q) {
+    const int64_t run = run_of(BLOCK * q->width, RUN_BYTES);
+    for (int64_t p = 0; p < q->pixels; p += run)
+        for (int64_t column = 0; column < q->width; column += 2 * VEC_LANES)
+            dot_run(q, p, least(q->pixels - p, run), column);
+}
+
+/* ---- sums over images ---- */
 
 static void add_images(int64_t images, int64_t pixels, const float *x, int64_t x_stride,
                        float *sum) {
     for (int64_t n = 0; n < images; n++) {
         const float *const from = x + n * x_stride;
-        for (int64_t p = 0; p < pixels; p++) {
-            vector a = {0}, b;
-            if (n > 0)
-                load(&a, sum + p * LANES);
-            load(&b, from + p * LANES);
+        for (int64_t i = 0; i < pixels * BLOCK; i += VEC_LANES) {
+            const vector before = n > 0 ? vec_load(sum + i) : vec_zero();
             if (n + 1 < images)
-                __builtin_prefetch(from + x_stride + p * LANES, 0, 2);
-            a += b;
-            store(sum + p * LANES, &a);
+                __builtin_prefetch(from + x_stride + i, 0, 2);
+            vec_store(sum + i, vec_add(before, vec_load(from + i)));
         }
     }
 }
 
 const struct vec_image_matmul_table CUPEL_VEC(vec_image_matmul) = {
-    .block = LANES,
-    .by_rows = by_rows,
-    .by_pixels = by_pixels,
+    .block = BLOCK,
+    .lanes = VEC_LANES,
+    .to_image = to_image,
+    .of_images = of_images,
+    .drain = drain,
     .dot = dot,
     .add_images = add_images,
 };

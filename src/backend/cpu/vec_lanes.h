@@ -44,9 +44,13 @@ VEC_INLINE vector_mask vec_mask(bool set) {
 VEC_INLINE void vec_store(float *to, vector x) {
     _mm512_storeu_ps(to, x);
 }
-/* Past the caches; to is aligned. */
+/* Past the caches, where there is more than the baseline; to is aligned. After vec_drain() other
+ * threads see what was written. */
 VEC_INLINE void vec_stream(float *to, vector x) {
     _mm512_stream_ps(to, x);
+}
+VEC_INLINE void vec_drain(void) {
+    _mm_sfence();
 }
 VEC_INLINE vector vec_add(vector x, vector y) {
     return _mm512_add_ps(x, y);
@@ -140,6 +144,9 @@ VEC_INLINE void vec_store(float *to, vector x) {
 VEC_INLINE void vec_stream(float *to, vector x) {
     _mm256_stream_ps(to, x);
 }
+VEC_INLINE void vec_drain(void) {
+    _mm_sfence();
+}
 VEC_INLINE vector vec_add(vector x, vector y) {
     return _mm256_add_ps(x, y);
 }
@@ -197,6 +204,9 @@ typedef float vector __attribute__((vector_size(16)));
 typedef int vector_mask; /* so many lanes, the first */
 typedef int32_t vector_bits __attribute__((vector_size(16)));
 
+VEC_INLINE vector vec_zero(void) {
+    return (vector){0};
+}
 VEC_INLINE vector vec_set(float x) {
     return (vector){x, x, x, x};
 }
@@ -213,6 +223,11 @@ VEC_INLINE void vec_store_if(vector_mask mask, float *to, vector x) {
 }
 VEC_INLINE void vec_store(float *to, vector x) {
     vec_store_if(VEC_LANES, to, x);
+}
+VEC_INLINE void vec_stream(float *to, vector x) {
+    vec_store(to, x);
+}
+VEC_INLINE void vec_drain(void) {
 }
 VEC_INLINE vector vec_add(vector x, vector y) {
     return x + y;
@@ -250,6 +265,13 @@ VEC_INLINE vector vec_negative(vector x, vector a, vector b) {
 }
 VEC_INLINE vector_mask vec_first(int count) {
     return count;
+}
+VEC_INLINE vector vec_relu(vector x) {
+    return (vector)((vector_bits)x & ~(x < vec_zero()));
+}
+VEC_INLINE vector vec_select(vector condition, vector x, vector y) {
+    const vector_bits set = condition != vec_zero();
+    return (vector)(((vector_bits)x & set) | ((vector_bits)y & ~set));
 }
 
 #endif

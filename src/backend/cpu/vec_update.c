@@ -7,9 +7,22 @@
 #include "backend/cpu/vec.h"
 #include "backend/cpu/vec_adam.h"
 
+enum { PIECE = 64, AHEAD = 512, LINE = 16 }; /* floats: fetched at a time, before their turn */
+
+static void fetch(const float *from) {
+    for (int i = 0; i < PIECE; i += LINE)
+        __builtin_prefetch(from + AHEAD + i);
+}
+
 static void adam(int64_t n, const struct adam_numbers *numbers, const float *p, const float *g,
                  const float *m, const float *v, float *p_out, float *m_out, float *v_out) {
-    adam_run(n, numbers, p, g, m, v, p_out, m_out, v_out);
+    for (int64_t i = 0; i < n; i += PIECE) {
+        fetch(p + i);
+        fetch(m + i);
+        fetch(v + i);
+        adam_run(n - i < PIECE ? n - i : PIECE, numbers, p + i, g + i, m + i, v + i, p_out + i,
+                 m_out + i, v_out + i);
+    }
 }
 
 static void sgd(int64_t n, const struct sgd_numbers *numbers, const float *p, const float *g,
