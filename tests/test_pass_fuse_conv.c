@@ -24,7 +24,8 @@ static void on_all_sets(void (*check)(void)) {
     }
 }
 
-static bool has_kernels(void) {
+/* Where there are many channels on both sides. */
+static bool has_winograd(void) {
     return cpu_isa() != CPU_ISA_BASELINE;
 }
 
@@ -58,20 +59,25 @@ static cupel_node finish(struct passes *p, enum kind kind, cupel_node conv) {
     return conv;
 }
 
-static void check_kind(enum kind kind, bool transposed, const char *last, int fused, int apart) {
+/* Of `from` channels. */
+static void check_kind(enum kind kind, int64_t from, bool transposed, const char *last, int fused,
+                       int apart) {
     struct passes p;
     passes_open(&p, "cpu", CUPEL_TYPE_F32);
-    const cupel_node weights =
-        cupel_input(p.graph, "weights", CUPEL_TYPE_REAL, CUPEL_SHAPE(CHANNELS, CHANNELS, 3, 3));
+    const cupel_node weights = cupel_input(p.graph, "weights", CUPEL_TYPE_REAL,
+                                           transposed ? CUPEL_SHAPE(from, CHANNELS, 3, 3)
+                                                      : CUPEL_SHAPE(CHANNELS, from, 3, 3));
     const cupel_conv_options options = {.padding = {1, 1}};
-    const cupel_node x = image(p.graph, "x"), none = {0};
+    const cupel_node x =
+        cupel_input(p.graph, "x", CUPEL_TYPE_REAL, CUPEL_SHAPE(BATCH, from, EXTENT, EXTENT));
+    const cupel_node none = {0};
     const cupel_node conv = transposed ? cupel_conv_transpose2d(x, weights, none, &options)
                                        : cupel_conv2d(x, weights, none, &options);
     passes_output(&p, "y", finish(&p, kind, conv));
     passes_run(&p, last);
     passes_check_list(&p);
-    check_context("%s, transposed %d, after %s, %s", names[kind], transposed, last,
-                  cpu_isa_name(cpu_isa()));
+    check_context("%s, from %lld channels, transposed %d, after %s, %s", names[kind],
+                  (long long)from, transposed, last, cpu_isa_name(cpu_isa()));
     CHECK_I64(passes_count(&p, "fused_conv"), fused);
     CHECK_I64(passes_count(&p, transposed ? "conv2d_backward_data" : "conv2d"), apart);
     passes_close(&p);
@@ -79,12 +85,14 @@ static void check_kind(enum kind kind, bool transposed, const char *last, int fu
 
 static void check_kinds(void) {
     for (int kind = 0; kind < KINDS; kind++)
-        for (int transposed = 0; transposed < 2; transposed++) {
+        for (int way = 0; way < 4; way++) {
             /* The pass takes every chain that alone reads a convolution; the choice keeps those
              * that a kernel finishes. */
-            const bool joined = kind < TWICE, kept = kind < TANH && has_kernels();
-            check_kind((enum kind)kind, transposed, "fuse_conv", joined, !joined);
-            check_kind((enum kind)kind, transposed, "choose", kept, !kept);
+            const bool transposed = way & 1, few = way >> 1;
+            const bool joined = kind < TWICE, kept = kind < TANH && (few || has_winograd());
+            const int64_t from = few ? 1 : CHANNELS;
+            check_kind((enum kind)kind, from, transposed, "fuse_conv", joined, !joined);
+            check_kind((enum kind)kind, from, transposed, "choose", kept, !kept);
         }
 }
 
@@ -98,17 +106,21 @@ static void test_kinds(void **state) {
 static cupel_node build_loss(cupel_graph *graph) {
     const cupel_conv_options none = {0}, padded = {.padding = {1, 1}};
     const cupel_layer_options no_bias = {.no_bias = true};
-    cupel_node h = image(graph, "x");
+    const cupel_node grey =
+        cupel_input(graph, "grey", CUPEL_TYPE_REAL, CUPEL_SHAPE(BATCH, 1, EXTENT + 2, EXTENT + 2));
+    cupel_node h = cupel_relu(cupel_layer_conv2d(grey, "first", CHANNELS, 3, &none, NULL));
     h = cupel_relu(cupel_layer_conv2d(h, "a", 48, 3, &none, NULL));
     h = cupel_leaky_relu(cupel_layer_conv2d(h, "b", 32, 3, &padded, NULL), .2);
     h = cupel_relu(cupel_layer_conv2d(h, "c", 64, 3, &padded, &no_bias));
     h = cupel_relu(cupel_layer_conv_transpose2d(h, "d", 32, 3, &none, NULL));
-    h = cupel_layer_conv2d(h, "e", 32, 3, &padded, &no_bias);
+    h = cupel_relu(cupel_layer_conv2d(h, "e", 32, 3, &padded, &no_bias));
+    h = cupel_layer_conv_transpose2d(h, "last", 1, 3, &none, NULL);
     return cupel_named(cupel_reduce_mean(cupel_square(h), CUPEL_ALL_AXES, false), "loss");
 }
 
-static const char *const parameters[] = {"a.weight", "a.bias",   "b.weight", "b.bias",
-                                         "c.weight", "d.weight", "d.bias",   "e.weight"};
+static const char *const parameters[] = {"first.weight", "first.bias", "a.weight",    "a.bias",
+                                         "b.weight",     "b.bias",     "c.weight",    "d.weight",
+                                         "d.bias",       "e.weight",   "last.weight", "last.bias"};
 enum { PARAMETERS = sizeof parameters / sizeof parameters[0], MOST = 64 * 48 * 9 };
 
 /* Not of the loss: a leaky ReLU whose gradient is wanted shares its chain with that. */
@@ -158,7 +170,7 @@ static void write(struct net *net, const char *name, size_t n) {
 }
 
 static void run(struct net *net) {
-    write(net, "x", BATCH * CHANNELS * EXTENT * EXTENT);
+    write(net, "grey", BATCH * (EXTENT + 2) * (EXTENT + 2));
     write(net, "y", BATCH * CHANNELS * EXTENT * EXTENT);
     write(net, "w", 16 * CHANNELS * 9);
     write(net, "bias", 16);
@@ -185,11 +197,12 @@ static void check_bits(void) {
     check_context("%s", cpu_isa_name(cpu_isa()));
     struct net fused, apart;
     open(&fused, NULL, CUPEL_PLAN_ESTIMATE);
-    CHECK(setenv("CUPEL_DISABLE", "vec:winograd-fused", 1) == 0);
+    CHECK(setenv("CUPEL_DISABLE", "vec:winograd-fused,vec:few-fused", 1) == 0);
     open(&apart, NULL, CUPEL_PLAN_ESTIMATE);
     CHECK(unsetenv("CUPEL_DISABLE") == 0);
-    /* a, c, d, the leaky one; and through the activations of d, c and a on the way back */
-    CHECK_I64(count(&fused, "fused_conv"), has_kernels() ? 7 : 0);
+    /* a, c, d, e, the leaky one; and through the activations of d, c, a and the first on the way
+     * back. Of few channels: the first, and through that of e. */
+    CHECK_I64(count(&fused, "fused_conv"), has_winograd() ? 11 : 2);
     CHECK_I64(count(&apart, "fused_conv"), 0);
     CHECK_I64(count(&fused, "conv2d") + count(&fused, "conv2d_backward_data") +
                   count(&fused, "fused_conv"),
@@ -220,7 +233,7 @@ static void test_plans(void **state) {
         check_context("way %d", way);
         CHECK_OK(cupel_plan_create(&plan, context, 2));
         if (way == 2) /* the plan has the parts */
-            CHECK(setenv("CUPEL_DISABLE", "vec:winograd-fused", 1) == 0);
+            CHECK(setenv("CUPEL_DISABLE", "vec:winograd-fused,vec:few-fused", 1) == 0);
         open(&net, plan, way == 1 ? CUPEL_PLAN_MEASURE : CUPEL_PLAN_ESTIMATE);
         CHECK(unsetenv("CUPEL_DISABLE") == 0);
         const uint64_t program = cupel_program_hash(net.program), choices = cupel_plan_hash(plan);

@@ -2,13 +2,15 @@
  * 3x3 convolutions with few channels on one side (grey or colour images, plain) and channels in
  * blocks on the other: the first and the last layers of networks. Direct: such layers move more
  * bytes than they compute. Images are worked on one by one; gradients of filters are summed over at
- * most 8 runs of images, cut by the batch alone, which meet in a fixed tree.
+ * most 8 runs of images, cut by the batch alone, which meet in a fixed tree. Where the result is in
+ * blocks, a fused node's bias and activation finish it, as they do Winograd's.
  *
  * Floor: the blocked side's bytes over the bandwidth. Test: tests/test_kernels_few.c
  */
 #include <string.h>
 
 #include "backend/cpu/vec_few.h"
+#include "backend/cpu/winograd_finish.h"
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "op/op_attrs.h"
@@ -18,6 +20,7 @@ enum { SIDE = 3, FEW = 4, MOST_SEGMENTS = 8 };
 /* The side with few channels and the side in blocks, whichever way the convolution goes. */
 struct sides {
     const cupel_desc *few, *blocked, *weights;
+    const struct attrs_conv *attrs;
     int64_t padding[2]; /* of what is read */
     bool few_is_out;    /* of the forward convolution: the weights' first extent */
     bool turned;        /* filters by 180 degrees */
@@ -30,6 +33,7 @@ struct few_state {
     int64_t padding[2];
     int64_t few_step, blocked_step; /* between a channel's filters in the weights */
     bool turned;
+    struct winograd_finish_plan finish;
     int64_t panel_floats; /* filters in vectors */
     int64_t own_floats;   /* scratch of a thread: padded planes */
     int64_t segments, sum_floats;
@@ -46,17 +50,18 @@ static bool is_few(const cupel_desc *desc) {
 
 /* from: what is read; the two sides of a convolution or of its backward data. */
 static struct sides sides_of(const cupel_op_view *view) {
-    const struct attrs_conv *attrs = view->attrs;
-    const bool forward = strcmp(view->op->name, "conv2d") == 0;
+    bool backward;
+    const struct attrs_conv *attrs = winograd_attrs(view, &backward);
     const cupel_desc *from = &view->inputs[0], *to = &view->outputs[0];
     const bool narrows = is_few(to);
     struct sides s = {.few = narrows ? to : from,
                       .blocked = narrows ? from : to,
                       .weights = &view->inputs[1],
-                      .few_is_out = narrows == forward,
-                      .turned = !forward};
+                      .attrs = attrs,
+                      .few_is_out = narrows != backward,
+                      .turned = backward};
     for (int i = 0; i < 2; i++)
-        s.padding[i] = forward ? attrs->padding[i] : SIDE - 1 - attrs->padding[i];
+        s.padding[i] = backward ? SIDE - 1 - attrs->padding[i] : attrs->padding[i];
     return s;
 }
 
@@ -65,11 +70,12 @@ static struct sides sides_of_gradient(const cupel_op_view *view) {
     return (struct sides){.few = &view->inputs[0],
                           .blocked = &view->inputs[1],
                           .weights = &view->outputs[0],
+                          .attrs = attrs,
                           .padding = {attrs->padding[0], attrs->padding[1]}};
 }
 
 static bool accept_sides(const cupel_op_view *view, const struct sides *s, const char **why) {
-    const struct attrs_conv *attrs = view->attrs;
+    const struct attrs_conv *attrs = s->attrs;
     bool reals = s->weights->layout == CUPEL_LAYOUT_PLAIN;
     for (int i = 0; i < view->n_inputs; i++)
         reals = reals && view->inputs[i].type == CUPEL_TYPE_F32;
@@ -89,6 +95,16 @@ static bool accept_sides(const cupel_op_view *view, const struct sides *s, const
 static bool accept_few(const struct kernel_request *request, const char **why) {
     const struct sides s = sides_of(&request->view);
     return accept_sides(&request->view, &s, why);
+}
+
+/* A convolution with the chain that reads it. */
+static bool accept_fused(const struct kernel_request *request, const char **why) {
+    const struct sides s = sides_of(&request->view);
+    struct winograd_finish_plan finish;
+    return accept_sides(&request->view, &s, why) &&
+           KERNEL_REQUIRE(s.blocked == &request->view.outputs[0], "the result is not in blocks") &&
+           KERNEL_REQUIRE(winograd_finish_plan(&request->view, &finish),
+                          "the chain is more than a bias and an activation, or its gradient");
 }
 
 static bool accept_gradient(const struct kernel_request *request, const char **why) {
@@ -136,7 +152,10 @@ static cupel_status plan_sides(struct kernel_plan *plan, const struct sides *sid
 static cupel_status plan_few(struct kernel_plan *plan, const struct kernel_request *request,
                              struct cupel_error *error) {
     const struct sides sides = sides_of(&request->view);
-    return plan_sides(plan, &sides, request->threads, false, error);
+    CUPEL_TRY(plan_sides(plan, &sides, request->threads, false, error));
+    struct few_state *const s = plan->state;
+    (void)winograd_finish_plan(&request->view, &s->finish); /* accepted before */
+    return CUPEL_STATUS_OK;
 }
 
 static cupel_status plan_gradient(struct kernel_plan *plan, const struct kernel_request *request,
@@ -152,6 +171,7 @@ static void drop_few(struct kernel_plan *plan) {
 
 struct few_run {
     const struct few_state *state;
+    const void *const *inputs;
     const float *few, *blocked, *bias;
     float *few_out, *blocked_out;
     const float *panels; /* [few][block][tap], vectors */
@@ -233,6 +253,9 @@ static void widen_images(void *context, int64_t begin, int64_t end, int thread) 
                                         run->own + thread * s->own_floats);
         for (int64_t row = 0; row < s->blocks * s->height; row++) {
             const int64_t b = row / s->height, y = row % s->height;
+            const int64_t at = (n * s->blocks * s->height + row) * s->width * lanes;
+            const struct winograd_finish finish =
+                winograd_finish_of(&s->finish, run->inputs, b * lanes, at);
             s->table->wide(&(struct few_wide){
                 .planes = planes + y * padded_width(s),
                 .channels = s->few,
@@ -240,8 +263,8 @@ static void widen_images(void *context, int64_t begin, int64_t end, int thread) 
                 .width = padded_width(s),
                 .weights = run->panels + b * FEW_TAPS * lanes,
                 .next = s->blocks * FEW_TAPS * lanes,
-                .start = run->bias == NULL ? NULL : run->bias + b * lanes,
-                .out = run->blocked_out + (n * s->blocks * s->height + row) * s->width * lanes,
+                .finish = &finish,
+                .out = run->blocked_out + at,
                 .n = s->width,
             });
         }
@@ -258,11 +281,12 @@ static cupel_status run_few(const struct kernel_plan *plan, const struct kernel_
     struct few_run run = {.state = s,
                           .panels = panels,
                           .own = panels + s->panel_floats,
+                          .inputs = call->inputs,
                           .few = call->inputs[0],
                           .blocked = call->inputs[0],
                           .few_out = call->outputs[0],
                           .blocked_out = call->outputs[0],
-                          .bias = call->view->n_inputs > 2 ? call->inputs[2] : NULL};
+                          .bias = s->finish.bias < 0 ? NULL : call->inputs[s->finish.bias]};
     const int threads = call->threads < plan->threads ? call->threads : plan->threads;
     parallel_for(threads, s->images, 1, narrows ? narrow_images : widen_images, &run);
     return CUPEL_STATUS_OK;
@@ -321,15 +345,16 @@ static cupel_status run_gradient(const struct kernel_plan *plan, const struct ke
     return CUPEL_STATUS_OK;
 }
 
-#define FEW_KERNEL(op_name, accepts, plans, runs) \
+#define FEW_KERNEL(op_name, kernel_name, accepts, plans, runs) \
     { \
-        .op = op_name, .name = "vec:few", .revision = 1, .accept = accepts, .plan = plans, \
+        .op = op_name, .name = kernel_name, .revision = 1, .accept = accepts, .plan = plans, \
         .run = runs, .drop = drop_few \
     }
 
 const struct kernel few_kernels[] = {
-    FEW_KERNEL("conv2d", accept_few, plan_few, run_few),
-    FEW_KERNEL("conv2d_backward_data", accept_few, plan_few, run_few),
-    FEW_KERNEL("conv2d_backward_weights", accept_gradient, plan_gradient, run_gradient),
+    FEW_KERNEL("conv2d", "vec:few", accept_few, plan_few, run_few),
+    FEW_KERNEL("conv2d_backward_data", "vec:few", accept_few, plan_few, run_few),
+    FEW_KERNEL("conv2d_backward_weights", "vec:few", accept_gradient, plan_gradient, run_gradient),
+    FEW_KERNEL("fused_conv", "vec:few-fused", accept_fused, plan_few, run_few),
     {.op = NULL},
 };

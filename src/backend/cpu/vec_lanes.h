@@ -269,6 +269,10 @@ VEC_INLINE vector_mask vec_first(int count) {
 VEC_INLINE vector vec_relu(vector x) {
     return (vector)((vector_bits)x & ~(x < vec_zero()));
 }
+VEC_INLINE vector vec_positive(vector x, vector y) {
+    const vector_bits set = x > vec_zero();
+    return (vector)(((vector_bits)x & set) | ((vector_bits)y & ~set));
+}
 VEC_INLINE vector vec_select(vector condition, vector x, vector y) {
     const vector_bits set = condition != vec_zero();
     return (vector)(((vector_bits)x & set) | ((vector_bits)y & ~set));

@@ -1,7 +1,8 @@
 /*
- * What a node makes of a Winograd convolution's results: a bias of its own, or the chain of a fused
- * node as far as registers can finish it: a bias per channel, then ReLU, leaky ReLU or the gradient
- * of one (a select by an image). Test: tests/test_kernels_winograd.c
+ * What a node makes of the results of our own convolutions, Winograd's and those of few channels: a
+ * bias of its own, or the chain of a fused node as far as registers can finish it: a bias per
+ * channel, then ReLU, leaky ReLU or the gradient of one (a select by an image).
+ * Tests: tests/test_kernels_winograd.c, tests/test_pass_fuse_conv.c
  */
 #ifndef CUPEL_WINOGRAD_FINISH_H
 #define CUPEL_WINOGRAD_FINISH_H
