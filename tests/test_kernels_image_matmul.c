@@ -47,15 +47,16 @@ static void lend(const struct kernel_case *from, int input, struct kernel_case *
     memcpy(to->values[i], from->values[input], (size_t)cupel_shape_count(s) * sizeof(float));
 }
 
-/* The product of inputs 2 i and 2 i + 1 by the reference kernel of matmul, in out (to be freed). */
+/* One of the products by the reference kernel of matmul (to be freed). */
 static float *product(const struct kernel_case *c, int index) {
     const struct attrs_image_matmul *attrs = c->attrs;
     const struct attrs_matmul matmul = {.transpose_a = attrs->transpose_a,
                                         .transpose_b = attrs->transpose_b};
     struct kernel_case plain = {.op = &op_matmul, .attrs = &matmul};
-    for (int i = 2 * index; i < 2 * index + 2; i++) {
-        const cupel_shape s = c->inputs[i].shape;
-        lend(c, i, &plain,
+    for (int i = 0; i < 2; i++) {
+        const int from = image_matmul_operand(attrs, index, i);
+        const cupel_shape s = c->inputs[from].shape;
+        lend(c, from, &plain,
              s.rank == 4 ? CUPEL_SHAPE(s.dims[0], s.dims[1] * s.dims[2] * s.dims[3]) : s);
     }
     case_infer(&plain);
@@ -174,16 +175,26 @@ static void test_nan_through_relu(void **state) {
 
 /* --- images to matrices --- */
 
-static void check_operand(const struct extents *e, bool turned) {
+static void check_operand(const struct extents *e, bool turned, int products) {
     const int64_t j = columns(e);
-    const struct attrs_image_matmul attrs = {.role = IMAGE_A, .transpose_b = turned, .products = 1};
+    const struct attrs_image_matmul attrs = {
+        .role = IMAGE_A, .transpose_b = turned, .products = products};
     struct kernel_case c = {.op = &op_image_matmul, .attrs = &attrs};
     add_image(&c, e);
-    add_matrix(&c, turned ? e->outs : j, turned ? j : e->outs);
+    for (int i = 0; i < products; i++)
+        add_matrix(&c, turned ? e->outs : j, turned ? j : e->outs);
     case_infer(&c);
     case_fill(&c, 4);
     run_all(&c);
-    float *const expected = product(&c, 0);
+    float *const expected = cupel_alloc((size_t)(e->images * e->outs * products), sizeof *expected);
+    assert_non_null(expected);
+    for (int i = 0; i < products; i++) { /* side by side */
+        float *const one = product(&c, i);
+        for (int64_t n = 0; n < e->images; n++)
+            memcpy(expected + (n * products + i) * e->outs, one + n * e->outs,
+                   (size_t)e->outs * sizeof *one);
+        cupel_free(one);
+    }
     check_close(&c, expected);
     cupel_free(expected);
     case_release(&c);
@@ -192,9 +203,9 @@ static void check_operand(const struct extents *e, bool turned) {
 static void test_operands(void **state) {
     (void)state;
     for (int s = 0; s < ALL; s++)
-        for (int turned = 0; turned < 2; turned++) {
-            check_context("extents %d, turned %d", s, turned);
-            check_operand(&all[s], turned);
+        for (int way = 0; way < 4; way++) {
+            check_context("extents %d, turned %d, products %d", s, way & 1, 1 + (way >> 1));
+            check_operand(&all[s], way & 1, 1 + (way >> 1));
         }
 }
 

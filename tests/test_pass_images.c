@@ -1,7 +1,8 @@
 /*
  * Reshapes of images moved to their products (src/compile/move_reshapes.c), products that take and
- * make images (src/compile/fuse_image.c), split where no kernel takes them (src/compile/split.c):
- * an autoencoder whose features are images learns as in reference mode, with no change of layout.
+ * make images (src/compile/fuse_image.c), two of one image at once (src/compile/join_images.c),
+ * split where no kernel takes them (src/compile/split.c): an autoencoder whose features are images
+ * learns as in reference mode, with no change of layout.
  */
 #include "support/net.h"
 #include "support/passes.h"
@@ -117,7 +118,7 @@ static void test_steps(void **state) {
     passes_run(&p, "steps");
     passes_check_list(&p);
     CHECK_I64(passes_count(&p, "image_update"), 3);
-    CHECK_I64(passes_count(&p, "image_matmul"), 5);
+    CHECK_I64(passes_count(&p, "image_matmul"), 4);
     /* Changes of layout: of the input alone, which is plain. Without vectors the library has no
      * gradients of filters in blocks. */
     const bool vectors = strcmp(cpu_instruction_set(), "baseline") != 0;
@@ -180,6 +181,47 @@ static void test_what_is_left(void **state) {
     }
 }
 
+enum pair { HEADS, OTHER_IMAGE, OTHER_COLUMNS, OTHER_WAY, LATER, TOO_WIDE, PAIRS };
+
+/* Products that want the same of one image are joined; a matrix that depends on the first is not
+ * there in time. */
+static void check_pair(enum pair pair, int joined) {
+    struct passes p;
+    passes_open(&p, "cpu", CUPEL_TYPE_F32);
+    const int64_t outs = pair == TOO_WIDE ? 33 : LATENTS, other = pair == OTHER_COLUMNS ? 3 : outs;
+    const cupel_shape shape =
+        pair == OTHER_WAY ? CUPEL_SHAPE(COLUMNS, other) : CUPEL_SHAPE(other, COLUMNS);
+    const cupel_node x = cupel_input(p.graph, "x", CUPEL_TYPE_REAL, image_shape());
+    const cupel_node image =
+        pair == OTHER_IMAGE ? cupel_input(p.graph, "y", CUPEL_TYPE_REAL, image_shape()) : x;
+    const cupel_node v = cupel_input(p.graph, "v", CUPEL_TYPE_REAL, CUPEL_SHAPE(outs, COLUMNS));
+    const cupel_node first = cupel_matmul(matrix_of(x), v, false, true);
+    cupel_node w = cupel_input(p.graph, "w", CUPEL_TYPE_REAL, shape);
+    if (pair == LATER)
+        w = cupel_mul(w, cupel_reduce_mean(first, CUPEL_ALL_AXES, false));
+    passes_output(&p, "first", cupel_tanh(first));
+    passes_output(&p, "second",
+                  cupel_exp(cupel_matmul(matrix_of(image), w, false, pair != OTHER_WAY)));
+    passes_run(&p, "join_images");
+    passes_check_list(&p);
+    check_context("pair %d", (int)pair);
+    CHECK_I64(passes_count(&p, "image_matmul"), joined ? 1 : 2);
+    CHECK_I64(passes_count(&p, "slice"), joined ? 2 : 0);
+    if (joined) {
+        CHECK_I64(product(&p, 0)->products, 2);
+        CHECK_I64(compile_node(&p.c, passes_nth(&p, "image_matmul", 0))->outputs[0].shape.dims[1],
+                  2 * LATENTS);
+    }
+    passes_close(&p);
+}
+
+static void test_joins(void **state) {
+    (void)state;
+    check_pair(HEADS, true);
+    for (int pair = OTHER_IMAGE; pair < PAIRS; pair++)
+        check_pair((enum pair)pair, false);
+}
+
 /* --- the same numbers --- */
 
 static bool decline(const struct kernel_request *request, const char **why) {
@@ -239,7 +281,7 @@ static void test_same_numbers(void **state) {
     for (int way = FAST; way <= REFERENCE; way++) {
         struct net net = trained((enum way)way, losses[way], STEPS);
         CHECK_I64(count_steps(&net, "image_update"), way == FAST ? 3 : 0);
-        CHECK_I64(count_steps(&net, "image_matmul"), way == FAST ? 5 : 0);
+        CHECK_I64(count_steps(&net, "image_matmul"), way == FAST ? 4 : 0);
         net_close(&net);
     }
     CHECK(losses[REFERENCE][STEPS - 1] < .9 * losses[REFERENCE][0]);
@@ -254,7 +296,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_is_made), cmocka_unit_test(test_steps),
         cmocka_unit_test(test_moves),        cmocka_unit_test(test_what_is_left),
-        cmocka_unit_test(test_same_numbers),
+        cmocka_unit_test(test_joins),        cmocka_unit_test(test_same_numbers),
     };
     return CHECK_MAIN(tests);
 }

@@ -22,6 +22,7 @@ static cupel_status run_passes(struct compile *c, cupel_graph *graph, struct pro
         CUPEL_TRY(pass_prune(c));
         CUPEL_TRY(pass_move_reshapes(c));
         CUPEL_TRY(pass_fuse_image(c));
+        CUPEL_TRY(pass_join_images(c));
         CUPEL_TRY(pass_fuse(c));
         CUPEL_TRY(pass_fuse_conv(c));
         CUPEL_TRY(pass_fuse_update(c));

@@ -2,8 +2,7 @@
  * Pass fuse_image: a matrix product beside a reshape of an image becomes one "image_matmul" node,
  * which takes, or makes, the image in its own layout. Where the product makes the image, another
  * one added to it, a bias, and a ReLU or its gradient join it, so that the image is written once.
- * The node keeps what it takes to split it again. Products of many columns are left alone: they
- * are limited by arithmetic, and libraries are good at that.
+ * The node keeps what it takes to split it again. Products of many columns are left alone.
  *
  * Patterns are matched from their last node backwards, later ones first, so each is taken as long
  * as it is. All nodes but the last are read by their successor alone, so the node may stand in the
@@ -16,7 +15,7 @@
 #include "op/op_image_matmul.h"
 #include "op/op_internal.h"
 
-enum { MOST_OUTS = 64, MOST_INPUTS = 7, MOST_PARTS = 8 };
+enum { MOST_INPUTS = 7, MOST_PARTS = 8 };
 
 struct fuse_image {
     struct compile *c;
@@ -66,7 +65,7 @@ static bool match_product(const struct fuse_image *f, struct match *m, uint32_t 
         return false;
     const struct attrs_matmul *attrs = product->attrs;
     const bool first = m->attrs.products == 0;
-    if (attrs->transpose_a || shape_of(f, product->inputs[0])->dims[1] > MOST_OUTS ||
+    if (attrs->transpose_a || shape_of(f, product->inputs[0])->dims[1] > IMAGE_MOST_OUTS ||
         (!first &&
          (attrs->transpose_b != m->attrs.transpose_b ||
           !cupel_shape_equal(*shape_of(f, product->inputs[1]), *shape_of(f, m->inputs[1])))) ||
@@ -172,7 +171,7 @@ static bool match_operand(const struct fuse_image *f, struct match *m, uint32_t 
             !(gradient || (role == IMAGE_A && !attrs->transpose_a)))
             continue;
         const cupel_shape *s = shape_of(f, other);
-        if (s->dims[gradient || !attrs->transpose_b ? 1 : 0] > MOST_OUTS)
+        if (s->dims[gradient || !attrs->transpose_b ? 1 : 0] > IMAGE_MOST_OUTS)
             continue;
         m->inputs[1 - role] = other;
         m->n_inputs = 2;

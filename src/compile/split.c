@@ -162,7 +162,7 @@ static cupel_status take_product(struct choose *s, const struct graph_node *whol
     CUPEL_TRY(image_matmul_product(&view, index, operands, result, attrs, &product));
     struct edge inputs[2];
     for (int i = 0; i < 2; i++) {
-        inputs[i] = whole->inputs[2 * index + i];
+        inputs[i] = whole->inputs[image_matmul_operand(whole->attrs, index, i)];
         if (compile_desc(c, inputs[i])->shape.rank == 4)
             CUPEL_TRY(choose_reshape(s, inputs[i], operands[i].shape, whole->name, &inputs[i]));
     }
@@ -201,7 +201,21 @@ static cupel_status finish_image(struct choose *s, const struct graph_node *whol
     return choose_reshape(s, matrix, whole->outputs[0].shape, whole->name, out);
 }
 
-/* Reshapes, matrix products, and what is done to their sum. */
+/* Two products of an image side by side. */
+static cupel_status take_columns(struct choose *s, const struct graph_node *whole,
+                                 struct edge *inputs, struct edge *out) {
+    const struct attrs_axis attrs = {.axis = 1};
+    const struct graph_node node = {.op = &op_concat,
+                                    .attrs = &attrs,
+                                    .n_inputs = 2,
+                                    .n_outputs = 1,
+                                    .inputs = inputs,
+                                    .outputs = whole->outputs,
+                                    .name = whole->name};
+    return take_part(s, &node, out);
+}
+
+/* Reshapes, matrix products, and what is done to them. */
 static cupel_status take_image_parts(struct choose *s, const struct graph_node *whole,
                                      struct edge *out) {
     const struct attrs_image_matmul *attrs = whole->attrs;
@@ -209,7 +223,9 @@ static cupel_status take_image_parts(struct choose *s, const struct graph_node *
     if (attrs->products > 1) {
         struct edge inputs[2] = {*out};
         CUPEL_TRY(take_product(s, whole, 1, &inputs[1]));
-        CUPEL_TRY(take_elementwise(s, &op_add, whole->name, 2, inputs, out));
+        CUPEL_TRY(attrs->role == IMAGE_RESULT
+                      ? take_elementwise(s, &op_add, whole->name, 2, inputs, out)
+                      : take_columns(s, whole, inputs, out));
     }
     return attrs->role == IMAGE_RESULT ? finish_image(s, whole, *out, out) : CUPEL_STATUS_OK;
 }

@@ -1,7 +1,7 @@
 /*
- * The internal op "image_matmul": shapes are those of its parts run apart (reshape, matmul, add,
- * relu or select). There is no gradient: passes make it after gradients were added. NaN: as the
- * parts, so a NaN in a mask is not 0. Test: tests/test_pass_images.c
+ * The internal op "image_matmul": shapes are those of its parts run apart (reshape, matmul, add or
+ * concat, relu or select). There is no gradient: passes make it after gradients were added. NaN: as
+ * the parts, so a NaN in a mask is not 0. Test: tests/test_pass_images.c
  */
 #include "op/op_image_matmul.h"
 
@@ -13,6 +13,10 @@ int image_matmul_bias(const struct attrs_image_matmul *attrs) {
 
 int image_matmul_mask(const struct attrs_image_matmul *attrs) {
     return attrs->finish == IMAGE_SELECT ? 2 * (int)attrs->products + (attrs->with_bias != 0) : -1;
+}
+
+int image_matmul_operand(const struct attrs_image_matmul *attrs, int index, int i) {
+    return attrs->role == IMAGE_RESULT ? 2 * index + i : i == 0 ? 0 : i + index;
 }
 
 /* [N, C, H, W] as [N, C H W]; of any other rank as it is. */
@@ -32,7 +36,7 @@ cupel_status image_matmul_product(const cupel_op_view *view, int index, cupel_de
         (struct attrs_matmul){.transpose_a = attrs->transpose_a, .transpose_b = attrs->transpose_b};
     *result = (cupel_desc){0};
     for (int i = 0; i < 2; i++)
-        operands[i] = flat(view->inputs[2 * index + i]);
+        operands[i] = flat(view->inputs[image_matmul_operand(attrs, index, i)]);
     *product = (cupel_op_view){.op = &op_matmul,
                                .attrs = matmul,
                                .name = view->name,
@@ -54,8 +58,9 @@ static cupel_status infer(const cupel_op_view *view) {
     const int bias = image_matmul_bias(attrs), mask = image_matmul_mask(attrs);
     const int64_t *const image = attrs->image;
     if (attrs->products < 1 || attrs->products > 2 ||
-        view->n_inputs != 2 * (int)attrs->products + (bias >= 0) + 2 * (mask >= 0) ||
-        (attrs->role != IMAGE_RESULT && view->n_inputs != 2))
+        (attrs->products > 1 && (attrs->role == IMAGE_B || attrs->transpose_a)) ||
+        view->n_inputs != image_matmul_operand(attrs, (int)attrs->products - 1, 1) + 1 +
+                              (bias >= 0) + 2 * (mask >= 0))
         return bad_operands(view);
     cupel_desc operands[2], result, first = {0};
     struct attrs_matmul matmul;
@@ -74,6 +79,8 @@ static cupel_status infer(const cupel_op_view *view) {
         first.shape = CUPEL_SHAPE(n, image[0], image[1], image[2]);
         if (mask >= 0 && !cupel_shape_equal(view->inputs[mask].shape, first.shape))
             return bad_operands(view);
+    } else if (attrs->products > 1) {
+        first.shape.dims[1] *= attrs->products;
     }
     infer_output(view, 0, first.type, first.shape);
     return CUPEL_STATUS_OK;

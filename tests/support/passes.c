@@ -90,6 +90,7 @@ void passes_run(struct passes *p, const char *last) {
         {"prune2", pass_prune, NULL, true},
         {"move_reshapes", pass_move_reshapes, NULL, true},
         {"fuse_image", pass_fuse_image, NULL, true},
+        {"join_images", pass_join_images, NULL, true},
         {"fuse", pass_fuse, NULL, true},
         {"fuse_conv", pass_fuse_conv, NULL, true},
         {"fuse_update", pass_fuse_update, NULL, true},

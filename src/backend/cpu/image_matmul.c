@@ -140,12 +140,14 @@ static void plan_rows(struct image_matmul_state *s, const cupel_op_view *view) {
     const bool to_image = attrs->role == IMAGE_RESULT, outs_last = to_image == (k_axis == 1);
     const int64_t outs = b->shape.dims[to_image ? k_axis : 1 - k_axis];
     const int64_t lanes = cpu_vec_image_matmul()->lanes;
-    s->rows = to_image ? outs * attrs->products : (outs + lanes - 1) / lanes * lanes;
+    s->rows = outs * attrs->products;
+    if (!to_image)
+        s->rows = (s->rows + lanes - 1) / lanes * lanes;
     s->chunks = image_chunks_make(image_of(view), outs, outs_last, s->rows);
     s->own_floats = image_panel_floats(&s->chunks, s->rows + (attrs->with_bias != 0));
     if (to_image)
         return;
-    s->in_place = outs_last && outs == s->rows;
+    s->in_place = outs_last && outs == s->rows; /* one product, of whole vectors */
     if (s->in_place)
         s->own_floats = 0;
     s->segments = 1;
@@ -250,7 +252,7 @@ static void make_chunks(void *context, int64_t begin, int64_t end, int thread) {
 
 /* ---- images to matrices ---- */
 
-/* The part of the matrix that belongs to a chunk, as panels[channel][pixel][out]. */
+/* The part of a matrix that belongs to a chunk, as columns of panels[channel][pixel][row]. */
 static void gather_columns(const struct image_matmul_state *s, const struct image_chunk *chunk,
                            const float *matrix, float *panels) {
     const struct image_chunks *c = &s->chunks;
@@ -271,10 +273,10 @@ static void dot_chunk(const struct image_matmul_run *run, const struct image_chu
                       float *panels, float *sums) {
     const struct image_matmul_state *s = run->state;
     const struct image_chunks *c = &s->chunks;
-    const float *const matrix = run->call->inputs[1];
+    const float *const matrix = run->call->inputs[1]; /* of the first product */
     const int64_t row = chunk->channel * c->pixels + chunk->pixel;
-    if (!s->in_place)
-        gather_columns(s, chunk, matrix, panels);
+    for (int i = 0; i < (int)run->attrs->products && !s->in_place; i++)
+        gather_columns(s, chunk, run->call->inputs[1 + i], panels + i * c->outs);
     c->table->dot(&(struct image_dots){
         .images = c->images,
         .pixels = chunk->pixels,
@@ -310,9 +312,10 @@ static void meet(const struct image_matmul_run *run) {
     for (int64_t half = s->segments / 2; half > 0; half /= 2)
         for (int64_t i = 0; i < half * s->sum_floats; i++)
             run->sums[i] += run->sums[half * s->sum_floats + i];
+    const int64_t outs = c->outs * run->attrs->products;
     for (int64_t n = 0; n < c->images; n++)
-        memcpy((float *)run->call->outputs[0] + n * c->outs, run->sums + n * s->rows,
-               (size_t)c->outs * sizeof(float));
+        memcpy((float *)run->call->outputs[0] + n * outs, run->sums + n * s->rows,
+               (size_t)outs * sizeof(float));
 }
 
 /* ---- gradients ---- */
