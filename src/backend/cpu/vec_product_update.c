@@ -2,8 +2,8 @@
  * The loops behind vec_product_update.h. A tile of the gradient, some rows of one or two vectors,
  * is summed in registers over k in order, as vec_matmul.c does it, and laid into a strip in the L1
  * cache, which the update then uses up. A strip holds whole rows where they are short, because
- * whole rows lie side by side in the parameter and its moments; of longer ones it is a tile, and
- * the rows that its update touches are fetched while it is summed. Interleaving the two gains
+ * whole rows lie side by side in the parameter and its moments; of longer ones it holds a part, and
+ * what its update touches is fetched while it is summed. Interleaving the two gains
  * nothing: both keep the multiply-adds' units busy. Test: tests/test_kernels_product_update.c
  */
 #include "backend/cpu/vec_product_update.h"
@@ -17,8 +17,10 @@ enum { ROWS = 6 }; /* 12 sums, 2 vectors, 1 factor: 15 of 16 registers */
 #endif
 
 enum {
-    TOGETHER = 4, /* steps of k in one turn of the loop */
-    WHOLE = 160   /* elements of a row, of which whole rows make a strip */
+    TOGETHER = 4,    /* steps of k in one turn of the loop */
+    FEW_COLUMNS = 4, /* beside whole vectors */
+    WHOLE = 160,     /* elements of a row, of which whole rows make a strip */
+    PART = 96        /* of a longer row */
 };
 
 /* Some rows of one vector (its first `lanes`) or of two. */
@@ -125,6 +127,38 @@ static const tile_function tiles[ROWS][2] = {
 #endif
 };
 
+/* Of the last columns, where they are few, with lanes along the rows: one sum a column instead of
+ * one a row. `columns` is a constant where this is called. */
+VEC_INLINE void sum_columns(const int columns, int rows, const struct product_update_work *work,
+                            const struct tile *tile) {
+    const vector_mask lanes = vec_first(rows);
+    const float *a = work->a + tile->row, *b = work->b + tile->column;
+    vector sum[FEW_COLUMNS];
+    float turned[FEW_COLUMNS][VEC_LANES];
+    VEC_UNROLLED for (int c = 0; c < columns; c++) sum[c] = vec_set(0.0F);
+    for (int64_t k = 0; k < work->depth; k++) {
+        const vector x = vec_load_if(lanes, a);
+        VEC_UNROLLED for (int c = 0; c < columns; c++) sum[c] = vec_fma(vec_set(b[c]), x, sum[c]);
+        a += work->m;
+        b += work->n;
+    }
+    VEC_UNROLLED for (int c = 0; c < columns; c++) vec_store(turned[c], sum[c]);
+    for (int r = 0; r < rows; r++)
+        VEC_UNROLLED for (int c = 0; c < columns; c++) tile->gradient[r * tile->stride + c] =
+            turned[c][r];
+}
+
+static void sum_few_columns(int rows, const struct product_update_work *work,
+                            const struct tile *tile) {
+    switch (tile->lanes) {
+    case 1: sum_columns(1, rows, work, tile); break;
+    case 2: sum_columns(2, rows, work, tile); break;
+    case 3: sum_columns(3, rows, work, tile); break;
+    case 4: sum_columns(4, rows, work, tile); break;
+    default: break;
+    }
+}
+
 /* Rows of n elements side by side, from `at` on. */
 static void update(const struct product_update_work *work, int64_t at, int64_t n, int64_t rows,
                    const float *gradient, int64_t stride) {
@@ -137,25 +171,35 @@ static void update(const struct product_update_work *work, int64_t at, int64_t n
     }
 }
 
-/* Rows [from, to), at most ROWS. */
-static void run_rows(const struct product_update_work *work, int64_t from, int64_t to) {
+/* The gradient of rows [from, to), at most ROWS, and n columns, then its update. */
+static void run_strip(const struct product_update_work *work, int64_t from, int64_t to,
+                      int64_t column, int64_t n) {
     _Alignas(64) float strip[ROWS * WHOLE];
-    const int64_t n = work->n;
-    const bool whole = n <= WHOLE;
-    struct tile tile = {.row = from, .fetch = !whole, .stride = whole ? n : 2 * VEC_LANES};
-    while (tile.column < n) {
-        const int64_t left = n - tile.column;
+    const bool whole = n == work->n;
+    struct tile tile = {.row = from, .column = column, .fetch = !whole, .stride = n};
+    while (tile.column < column + n) {
+        const int64_t left = column + n - tile.column;
         tile.vectors = left >= 2 * VEC_LANES ? 2 : 1;
         tile.lanes = left < VEC_LANES ? (int)left : VEC_LANES;
-        tile.gradient = whole ? strip + tile.column : strip;
-        tiles[to - from - 1][tile.vectors - 1](work, &tile);
-        const int64_t width = tile.vectors == 2 ? 2 * VEC_LANES : tile.lanes;
-        if (!whole)
-            update(work, from * n + tile.column, width, to - from, strip, tile.stride);
-        tile.column += width;
+        tile.gradient = strip + (tile.column - column);
+        if (left <= FEW_COLUMNS && to - from > FEW_COLUMNS && to - from <= VEC_LANES)
+            sum_few_columns((int)(to - from), work, &tile);
+        else
+            tiles[to - from - 1][tile.vectors - 1](work, &tile);
+        tile.column += tile.vectors == 2 ? 2 * VEC_LANES : tile.lanes;
     }
     if (whole)
         update(work, from * n, (to - from) * n, 1, strip, 0);
+    else
+        update(work, from * work->n + column, n, to - from, strip, n);
+}
+
+static void run_rows(const struct product_update_work *work, int64_t from, int64_t to) {
+    const int64_t most = work->n <= WHOLE ? work->n : PART;
+    for (int64_t column = 0; column < work->n; column += most) {
+        const int64_t left = work->n - column;
+        run_strip(work, from, to, column, left < most ? left : most);
+    }
 }
 
 /* Rows that make a block: as even as they can be, or, of whole rows, so many that each block begins
