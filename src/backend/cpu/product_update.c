@@ -5,6 +5,8 @@
  * order, so its bits depend on neither the threads nor the fusion. Test:
  * tests/test_kernels_product_update.c
  */
+#include <string.h>
+
 #include "backend/cpu/update.h"
 #include "backend/cpu/vec_product_update.h"
 #include "base/memory.h"
@@ -54,15 +56,25 @@ static bool accept_product_update(const struct kernel_request *request, const ch
            KERNEL_REQUIRE(count <= MOST_OPERATIONS / depth, "too large a product: blocking pays");
 }
 
-/* The state is nothing but the copy of the loops that suits the processor. */
+struct product_update_state {
+    const struct vec_product_update_table *table;
+    struct attrs_adam adam;
+    int64_t m, n, depth;
+};
+
 static cupel_status plan_product_update(struct kernel_plan *plan,
                                         const struct kernel_request *request,
                                         struct cupel_error *error) {
-    const struct vec_product_update_table **state = cupel_alloc(1, sizeof(const void *));
-    (void)request;
+    const cupel_op_view *view = &request->view;
+    const struct attrs_product_update *attrs = view->attrs;
+    struct product_update_state *const state = cupel_alloc(1, sizeof *state);
     if (state == NULL)
-        return cupel_fail_memory(error, "an update's plan", sizeof(const void *));
-    *state = cpu_vec_product_update();
+        return cupel_fail_memory(error, "an update's plan", sizeof *state);
+    state->table = cpu_vec_product_update();
+    memcpy(&state->adam, attrs->update_attrs, sizeof state->adam);
+    state->depth = view->inputs[A].shape.dims[0];
+    state->m = view->inputs[A].shape.dims[1];
+    state->n = view->inputs[B].shape.dims[1];
     plan->state = state;
     return CUPEL_STATUS_OK;
 }
@@ -85,18 +97,14 @@ static void run_rows(void *context, int64_t begin, int64_t end, int thread) {
 
 static cupel_status run_product_update(const struct kernel_plan *plan,
                                        const struct kernel_call *call) {
-    cupel_desc gradient, operands[SWEEP_MAX_PART_INPUTS];
-    cupel_op_view product;
-    CUPEL_TRY(product_update_product(call->view, &gradient, &product));
-    const cupel_op_view update = product_update_update(call->view, &gradient, operands);
-    const void *const *const in = call->inputs;
-    const void *const inputs[] = {in[PARAMETER], NULL, in[MEAN], in[SQUARE], in[RATE], in[STEP]};
-    const cupel_shape a = call->view->inputs[A].shape, b = call->view->inputs[B].shape;
+    const struct product_update_state *const state = plan->state;
+    const float rate = *(const float *)call->inputs[RATE];
+    const double step = *(const double *)call->inputs[STEP];
     const struct product_update_run run = {
-        .table = *(const struct vec_product_update_table *const *)plan->state,
-        .work = {.m = a.dims[1],
-                 .n = b.dims[1],
-                 .depth = a.dims[0],
+        .table = state->table,
+        .work = {.m = state->m,
+                 .n = state->n,
+                 .depth = state->depth,
                  .a = call->inputs[A],
                  .b = call->inputs[B],
                  .parameter = call->inputs[PARAMETER],
@@ -105,10 +113,10 @@ static cupel_status run_product_update(const struct kernel_plan *plan,
                  .parameter_out = call->outputs[0],
                  .mean_out = call->outputs[1],
                  .square_out = call->outputs[2],
-                 .numbers = update_of(&update, inputs, call->outputs).adam_numbers}};
-    const bool few = run.work.m * run.work.n * run.work.depth < FEW_OPERATIONS;
+                 .numbers = update_adam_numbers(&state->adam, (double)rate, step)}};
+    const bool few = state->m * state->n * state->depth < FEW_OPERATIONS;
     const int most = call->threads < plan->threads ? call->threads : plan->threads;
-    parallel_for(few ? 1 : most, run.work.m, 1, run_rows, (void *)&run);
+    parallel_for(few ? 1 : most, state->m, 1, run_rows, (void *)&run);
     return CUPEL_STATUS_OK;
 }
 

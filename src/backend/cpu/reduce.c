@@ -274,7 +274,7 @@ static cupel_status run_reduce(const struct kernel_plan *plan, const struct kern
 
 #define REDUCE_KERNEL(op_name) \
     { \
-        .op = op_name, .name = "vec:reduce", .revision = 2, .accept = accept_reduce, \
+        .op = op_name, .name = "vec:reduce", .revision = 3, .accept = accept_reduce, \
         .plan = plan_reduce, .run = run_reduce, .drop = drop_reduce \
     }
 

@@ -105,10 +105,9 @@ static void run_units(void *context, int64_t begin, int64_t end, int thread) {
     }
 }
 
-static struct update adam_of(const struct attrs_adam *attrs, const void *const *inputs) {
-    const double learning_rate = (double)*(const float *)inputs[4];
-    const double step = *(const double *)inputs[5];
-    const struct adam_numbers numbers = {
+struct adam_numbers update_adam_numbers(const struct attrs_adam *attrs, double learning_rate,
+                                        double step) {
+    return (struct adam_numbers){
         .step_size = (float)(learning_rate / (1.0 - pow(attrs->beta1, step))),
         .correction = (float)(1.0 / sqrt(1.0 - pow(attrs->beta2, step))),
         .one_minus_beta1 = (float)(1.0 - attrs->beta1),
@@ -118,7 +117,13 @@ static struct update adam_of(const struct attrs_adam *attrs, const void *const *
         .weight_decay = attrs->decoupled ? 0.0F : (float)attrs->weight_decay,
         .shrink = attrs->decoupled ? (float)(1.0 - learning_rate * attrs->weight_decay) : 1.0F,
     };
-    return (struct update){.adam = true, .adam_numbers = numbers};
+}
+
+static struct update adam_of(const struct attrs_adam *attrs, const void *const *inputs) {
+    return (struct update){.adam = true,
+                           .adam_numbers =
+                               update_adam_numbers(attrs, (double)*(const float *)inputs[4],
+                                                   *(const double *)inputs[5])};
 }
 
 static struct update sgd_of(const struct attrs_sgd *attrs, const void *const *inputs,

@@ -6,6 +6,7 @@
 #define CUPEL_CPU_UPDATE_H
 
 #include "backend/cpu/vec_update.h"
+#include "op/op_attrs.h"
 
 /* One parameter's update in one run. */
 struct update {
@@ -19,6 +20,8 @@ struct update {
 
 /* Whether the view is an update of a kind and in types that are taken. */
 bool update_accept(const struct kernel_request *request, const char **why);
+struct adam_numbers update_adam_numbers(const struct attrs_adam *attrs, double learning_rate,
+                                        double step);
 /* The numbers of a run; inputs and outputs are kept, of the inputs all but the gradient, [1]. */
 struct update update_of(const cupel_op_view *view, const void *const *inputs, void *const *outputs);
 /* Elements `at` to `at + n` of the parameter, by their gradients. */

@@ -11,15 +11,19 @@
 
 enum { LANES = 64, RUN = 4096, RUN_ROWS = 64 };
 
-/* Lanes 2^k apart are added first: a fixed tree. */
+/* Lanes 2^k apart are added first: a fixed tree. The numbers of lanes are constants, so that all
+ * stay in registers. */
 static double fold_sum(const float *lanes) {
-    double wide[LANES];
-    for (int i = 0; i < LANES; i++)
-        wide[i] = (double)lanes[i];
-    for (int half = LANES / 2; half > 0; half /= 2)
-        for (int i = 0; i < half; i++)
-            wide[i] += wide[i + half];
-    return wide[0];
+    double half[LANES / 2], quarter[LANES / 4], eighth[LANES / 8];
+    for (int i = 0; i < LANES / 2; i++)
+        half[i] = (double)lanes[i] + (double)lanes[i + LANES / 2];
+    for (int i = 0; i < LANES / 4; i++)
+        quarter[i] = half[i] + half[i + LANES / 4];
+    for (int i = 0; i < LANES / 8; i++)
+        eighth[i] = quarter[i] + quarter[i + LANES / 8];
+    for (int i = 0; i < 4; i++)
+        eighth[i] += eighth[i + 4];
+    return (eighth[0] + eighth[2]) + (eighth[1] + eighth[3]);
 }
 
 /* Adds `steps` times LANES floats to the lanes, four at a time first: a quarter of the
@@ -33,20 +37,25 @@ static void add_steps(float *restrict lanes, const float *restrict in, int64_t s
             lanes[k] += in[k];
 }
 
+/* What is left of a row beyond whole steps is added to the first lanes of its last run. */
 static double row_sum(const float *in, int64_t n) {
     double total = 0;
     while (n >= LANES) {
         const int64_t run = (n < RUN ? n : RUN) / LANES * LANES;
         float lanes[LANES] = {0};
         add_steps(lanes, in, run / LANES);
-        total += fold_sum(lanes);
         in += run;
         n -= run;
+        if (n < LANES) {
+            for (int64_t i = 0; i < n; i++)
+                lanes[i] += in[i];
+            n = 0;
+        }
+        total += fold_sum(lanes);
     }
-    double rest = 0;
     for (int64_t i = 0; i < n; i++)
-        rest += (double)in[i];
-    return total + rest;
+        total += (double)in[i];
+    return total;
 }
 
 /* A NaN wins, and stays. */
