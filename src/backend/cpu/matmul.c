@@ -26,7 +26,8 @@ enum {
     FEW_OPERATIONS = 1 << 17,
     CUT_DEPTH = 256, /* at least, of a piece */
     MOST_CUTS = 8,
-    CUT_COLUMNS = 256 /* at most, of b */
+    CUT_COLUMNS = 256, /* at most, of b */
+    STRIP_BLOCKS = 8   /* are turned together: they stay in the L1 cache until then */
 };
 
 /* One side of a product: `count` rows (or columns) of `depth` elements. */
@@ -186,39 +187,75 @@ static void lay_panel(const struct matmul_state *state, const float *from, int64
         state->reorder->transpose(from, side->stride, count, depth, panel, width);
 }
 
+/* A panel, where it is read; and where results go, from row `begin` on. */
+struct panel {
+    const float *from;
+    int64_t width, step;
+};
+struct strip {
+    float *to;
+    int64_t stride, begin;
+};
+
 /* Blocks [first, last) of one panel; the blocks are as even as they can be. */
-static void run_panel(const struct matmul_state *state, const struct piece *piece, int64_t index,
-                      int64_t first, int64_t last, float *scratch) {
-    const int64_t width = state->table->width, at = index * width;
-    const int64_t left = state->vectors.count - at, count = left < width ? left : width;
-    const int64_t wide = count > width / 2 ? width : width / 2;
-    const float *panel = piece->vectors + at * state->vectors.stride;
-    int64_t panel_step = state->vectors.step;
-    if (state->vectors.stride != 1 || count != wide) {
-        lay_panel(state, panel, piece->depth, count, wide, scratch);
-        panel = scratch;
-        panel_step = wide;
-    }
-    const bool direct = !state->turned && count == wide;
-    float *const strip = direct ? piece->dst + at : scratch + state->strip;
-    const int64_t strip_stride = direct ? state->dst_stride : wide;
-    const int64_t begin = state->rows.count * first / state->blocks;
-    const int64_t end = state->rows.count * last / state->blocks;
+static void run_blocks(const struct matmul_state *state, const struct piece *piece, int64_t first,
+                       int64_t last, const struct panel *panel, const struct strip *strip) {
     for (int64_t block = first; block < last; block++) {
         const int64_t from = state->rows.count * block / state->blocks;
         const int64_t to = state->rows.count * (block + 1) / state->blocks;
         const struct matmul_rows x = {.from = piece->rows + from * state->rows.stride,
                                       .row = state->rows.stride,
                                       .step = state->rows.step};
-        state->table->block((int)(to - from), (int)wide, piece->depth, &x, panel, panel_step,
-                            strip + (direct ? from : from - begin) * strip_stride, strip_stride);
+        state->table->block((int)(to - from), (int)panel->width, piece->depth, &x, panel->from,
+                            panel->step, strip->to + (from - strip->begin) * strip->stride,
+                            strip->stride);
     }
-    if (state->turned)
-        state->reorder->transpose(strip, wide, end - begin, count,
-                                  piece->dst + at * state->dst_stride + begin, state->dst_stride);
-    else if (!direct)
-        state->reorder->copy_rows(strip, wide, count, end - begin,
+}
+
+/* The same, from a strip into columns of the result, which may be fewer than the panel's. */
+static void run_turned(const struct matmul_state *state, const struct piece *piece, int64_t first,
+                       int64_t last, const struct panel *panel, float *scratch, float *dst,
+                       int64_t count) {
+    for (int64_t block = first; block < last; block += STRIP_BLOCKS) {
+        const int64_t end = last - block < STRIP_BLOCKS ? last : block + STRIP_BLOCKS;
+        const int64_t from = state->rows.count * block / state->blocks;
+        const int64_t to = state->rows.count * end / state->blocks;
+        const struct strip strip = {.to = scratch, .stride = panel->width, .begin = from};
+        run_blocks(state, piece, block, end, panel, &strip);
+        state->reorder->transpose(scratch, panel->width, to - from, count, dst + from,
+                                  state->dst_stride);
+    }
+}
+
+/* Blocks [first, last) of one panel. */
+static void run_panel(const struct matmul_state *state, const struct piece *piece, int64_t index,
+                      int64_t first, int64_t last, float *scratch) {
+    const int64_t width = state->table->width, at = index * width;
+    const int64_t left = state->vectors.count - at, count = left < width ? left : width;
+    const int64_t wide = count > width / 2 ? width : width / 2;
+    struct panel panel = {.from = piece->vectors + at * state->vectors.stride,
+                          .width = wide,
+                          .step = state->vectors.step};
+    if (state->vectors.stride != 1 || count != wide) {
+        lay_panel(state, panel.from, piece->depth, count, wide, scratch);
+        panel.from = scratch;
+        panel.step = wide;
+    }
+    float *const own = scratch + state->strip;
+    if (state->turned) {
+        run_turned(state, piece, first, last, &panel, own, piece->dst + at * state->dst_stride,
+                   count);
+    } else if (count == wide) {
+        const struct strip dst = {.to = piece->dst + at, .stride = state->dst_stride};
+        run_blocks(state, piece, first, last, &panel, &dst);
+    } else {
+        const int64_t begin = state->rows.count * first / state->blocks;
+        const int64_t end = state->rows.count * last / state->blocks;
+        const struct strip strip = {.to = own, .stride = wide, .begin = begin};
+        run_blocks(state, piece, first, last, &panel, &strip);
+        state->reorder->copy_rows(own, wide, count, end - begin,
                                   piece->dst + begin * state->dst_stride + at, state->dst_stride);
+    }
 }
 
 /* Units are blocks, numbered through all panels of all cuts. */
