@@ -61,6 +61,31 @@ static void test_adam_of_any_size(void **state) {
     case_release(&c);
 }
 
+/* A step size that is 0, or nearly: the moments move and the parameter does not, or hardly. */
+static void test_adam_of_small_steps(void **state) {
+    (void)state;
+    static const float rates[] = {0.0F, 1e-30F, 1e-13F, 1e-12F};
+    const struct attrs_adam attrs = {.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
+    for (size_t r = 0; r < sizeof rates / sizeof *rates; r++) {
+        check_context("learning rate %g", (double)rates[r]);
+        struct kernel_case c = {.op = &op_adam_update, .attrs = &attrs};
+        for (int i = 0; i < 4; i++)
+            case_input(&c, CUPEL_TYPE_F32, CUPEL_LAYOUT_PLAIN, CUPEL_SHAPE(100));
+        case_input(&c, CUPEL_TYPE_F32, CUPEL_LAYOUT_PLAIN, cupel_shape_scalar());
+        case_input(&c, CUPEL_TYPE_F64, CUPEL_LAYOUT_PLAIN, cupel_shape_scalar());
+        case_infer(&c);
+        case_fill(&c, 1);
+        for (int i = 0; i < 100; i++) {
+            case_f32(&c, 0)[i] = 0.0F; /* so that the step alone is judged */
+            case_f32(&c, 3)[i] = i % 3 == 0 ? 0.0F : fabsf(case_f32(&c, 3)[i]);
+        }
+        case_f32(&c, 4)[0] = rates[r];
+        ((double *)c.values[5])[0] = 7;
+        CHECK(case_check(&c, case_kernel("adam_update", "vec:adam"), 1, 1e-6, 0));
+        case_release(&c);
+    }
+}
+
 static void check_sgd(int64_t n, double momentum, bool nesterov, bool in_place) {
     check_context("sgd, %lld elements, momentum %d/10, nesterov %d, in place %d", (long long)n,
                   (int)(momentum * 10), nesterov, in_place);
@@ -175,6 +200,7 @@ static void test_first_adam_step(void **state) {
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_updates), cmocka_unit_test(test_adam_of_any_size),
-        cmocka_unit_test(test_sweep), cmocka_unit_test(test_first_adam_step)};
+        cmocka_unit_test(test_adam_of_small_steps), cmocka_unit_test(test_sweep),
+        cmocka_unit_test(test_first_adam_step)};
     return CHECK_MAIN(tests);
 }

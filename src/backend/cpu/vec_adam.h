@@ -9,7 +9,8 @@
 #include "backend/cpu/vec_lanes.h"
 #include "backend/cpu/vec_update.h"
 
-enum { ADAM_TOGETHER = 2 }; /* vectors, so that none waits for itself alone */
+/* Vectors, so that none waits for itself alone, and as many as there are registers for. */
+enum { ADAM_TOGETHER = CUPEL_VEC_ISA == 2 ? 3 : 2 };
 
 #define ADAM_EACH VEC_UNROLLED for (int u = 0; u < n; u++)
 
@@ -59,21 +60,23 @@ VEC_INLINE void adam_scale(const int n, const struct adam_numbers *s, const vect
 
 #endif
 
-/* Replaces n vectors of the parameter p and its moments m and v; g is the gradient. */
-VEC_INLINE void adam_vectors(const int n, const struct adam_numbers *s, const bool decays,
+/* Replaces n vectors of the parameter p and its moments m and v; g is the gradient. Plain: without
+ * weight decay, and a step size of 1. */
+VEC_INLINE void adam_vectors(const int n, const struct adam_numbers *s, const bool plain,
                              const vector *g, vector *p, vector *m, vector *v) {
     vector scale[ADAM_TOGETHER], gradient[ADAM_TOGETHER];
-    ADAM_EACH gradient[u] = decays ? vec_fma(vec_set(s->weight_decay), p[u], g[u]) : g[u];
+    ADAM_EACH gradient[u] = plain ? g[u] : vec_fma(vec_set(s->weight_decay), p[u], g[u]);
     ADAM_EACH v[u] = vec_fma(vec_mul(vec_set(s->one_minus_beta2), gradient[u]), gradient[u],
                              vec_mul(vec_set(s->beta2), v[u]));
     adam_scale(n, s, v, scale);
     ADAM_EACH m[u] = vec_fma(vec_set(s->one_minus_beta1), vec_sub(gradient[u], m[u]), m[u]);
-    ADAM_EACH p[u] = vec_fnma(vec_set(s->step_size), vec_mul(m[u], scale[u]),
-                              decays ? vec_mul(p[u], vec_set(s->shrink)) : p[u]);
+    ADAM_EACH p[u] = plain ? vec_fnma(m[u], scale[u], p[u])
+                           : vec_fnma(vec_set(s->step_size), vec_mul(m[u], scale[u]),
+                                      vec_mul(p[u], vec_set(s->shrink)));
 }
 
 /* n vectors side by side. */
-VEC_INLINE void adam_whole(const int n, const bool decays, const struct adam_numbers *numbers,
+VEC_INLINE void adam_whole(const int n, const bool plain, const struct adam_numbers *numbers,
                            const float *p, const float *g, const float *m, const float *v,
                            float *p_out, float *m_out, float *v_out) {
     vector value[ADAM_TOGETHER], gradient[ADAM_TOGETHER];
@@ -82,42 +85,47 @@ VEC_INLINE void adam_whole(const int n, const bool decays, const struct adam_num
     ADAM_EACH gradient[u] = vec_load(g + u * VEC_LANES);
     ADAM_EACH mean[u] = vec_load(m + u * VEC_LANES);
     ADAM_EACH square[u] = vec_load(v + u * VEC_LANES);
-    adam_vectors(n, numbers, decays, gradient, value, mean, square);
+    adam_vectors(n, numbers, plain, gradient, value, mean, square);
     ADAM_EACH vec_store(p_out + u * VEC_LANES, value[u]);
     ADAM_EACH vec_store(m_out + u * VEC_LANES, mean[u]);
     ADAM_EACH vec_store(v_out + u * VEC_LANES, square[u]);
 }
 
-/* `decays` is a constant where this is called. */
-VEC_INLINE void adam_loop(const bool decays, int64_t n, const struct adam_numbers *numbers,
+/* `plain` is a constant where this is called. */
+VEC_INLINE void adam_loop(const bool plain, int64_t n, const struct adam_numbers *numbers,
                           const float *p, const float *g, const float *m, const float *v,
                           float *p_out, float *m_out, float *v_out) {
     int64_t i = 0;
     for (; i + ADAM_TOGETHER * VEC_LANES <= n; i += ADAM_TOGETHER * VEC_LANES)
-        adam_whole(ADAM_TOGETHER, decays, numbers, p + i, g + i, m + i, v + i, p_out + i, m_out + i,
+        adam_whole(ADAM_TOGETHER, plain, numbers, p + i, g + i, m + i, v + i, p_out + i, m_out + i,
                    v_out + i);
     for (; i + VEC_LANES <= n; i += VEC_LANES)
-        adam_whole(1, decays, numbers, p + i, g + i, m + i, v + i, p_out + i, m_out + i, v_out + i);
+        adam_whole(1, plain, numbers, p + i, g + i, m + i, v + i, p_out + i, m_out + i, v_out + i);
     if (i == n)
         return;
     const vector_mask rest = vec_first((int)(n - i));
     const vector gradient = vec_load_if(rest, g + i);
     vector value = vec_load_if(rest, p + i), mean = vec_load_if(rest, m + i),
            square = vec_load_if(rest, v + i);
-    adam_vectors(1, numbers, decays, &gradient, &value, &mean, &square);
+    adam_vectors(1, numbers, plain, &gradient, &value, &mean, &square);
     vec_store_if(rest, p_out + i, value);
     vec_store_if(rest, m_out + i, mean);
     vec_store_if(rest, v_out + i, square);
 }
 
-/* n elements; outputs may be the inputs of the same meaning. */
+/* n elements; outputs may be the inputs of the same meaning. Without weight decay the step size
+ * goes into the numbers of the divisor, unless it is so small that these might overflow. */
 VEC_INLINE void adam_run(int64_t n, const struct adam_numbers *numbers, const float *p,
                          const float *g, const float *m, const float *v, float *p_out, float *m_out,
                          float *v_out) {
-    if (numbers->weight_decay == 0.0F && numbers->shrink == 1.0F)
-        adam_loop(false, n, numbers, p, g, m, v, p_out, m_out, v_out);
-    else
-        adam_loop(true, n, numbers, p, g, m, v, p_out, m_out, v_out);
+    struct adam_numbers s = *numbers;
+    if (s.weight_decay != 0.0F || s.shrink != 1.0F || !(s.step_size > 0x1p-40F)) {
+        adam_loop(false, n, &s, p, g, m, v, p_out, m_out, v_out);
+        return;
+    }
+    s.correction /= s.step_size;
+    s.epsilon /= s.step_size;
+    adam_loop(true, n, &s, p, g, m, v, p_out, m_out, v_out);
 }
 
 #endif
