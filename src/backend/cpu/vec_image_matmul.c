@@ -55,7 +55,7 @@ static int64_t least(int64_t a, int64_t b) {
 /* Of the sums from row r, pixel p on, the steps [from, to) of the depth. */
 struct place {
     int64_t r, p, from, to;
-    bool fetch; /* b ahead */
+    bool fetch; /* b ahead, which is images */
 };
 
 #define EACH_SUM \
@@ -88,6 +88,21 @@ VEC_INLINE void end_block(const int rows, const int pixels, const struct image_p
     }
 }
 
+/* What a block fetches while it sums, some pixels a step: images or masks ahead. */
+struct fetch {
+    const float *from;
+    int64_t step, last;
+};
+
+VEC_INLINE struct fetch fetch_of(const int rows, const struct image_products *q,
+                                 const struct place *at, const float *b, const float *mask) {
+    if (at->fetch)
+        return (struct fetch){b + AHEAD * q->b_pixel, q->b_step, at->to};
+    if (mask != NULL)
+        return (struct fetch){mask + AHEAD * q->out_pixel, q->out_row, rows};
+    return (struct fetch){.last = 0};
+}
+
 /* rows and pixels are constants where this is called. */
 VEC_INLINE void block(const int rows, const int pixels, const struct image_products *q,
                       const struct place *at) {
@@ -95,9 +110,8 @@ VEC_INLINE void block(const int rows, const int pixels, const struct image_produ
     const float *b = q->b + at->p * q->b_pixel + at->from * q->b_step;
     float *const out = q->out + at->r * q->out_row + at->p * q->out_pixel;
     const float *const mask = q->mask == NULL ? NULL : q->mask + (out - q->out);
+    struct fetch fetch = fetch_of(rows, q, at, b, mask);
     vector sum[ROWS][PIXELS];
-    if (mask != NULL) /* of the next block of rows */
-        EACH_SUM __builtin_prefetch(mask + (ROWS + i) * q->out_row + v * q->out_pixel, 0, 2);
     begin_block(rows, pixels, q, at, out, sum);
     for (int64_t k = at->from; k < at->to; k++) {
         vector x[PIXELS];
@@ -107,9 +121,11 @@ VEC_INLINE void block(const int rows, const int pixels, const struct image_produ
             VEC_UNROLLED for (int v = 0; v < pixels; v++) sum[i][v] =
                 vec_fma(factor, x[v], sum[i][v]);
         }
-        if (at->fetch)
+        if (k < fetch.last) {
             VEC_UNROLLED for (int v = 0; v < pixels; v++)
-                __builtin_prefetch(b + (AHEAD + v) * q->b_pixel);
+                __builtin_prefetch(fetch.from + v * BLOCK);
+            fetch.from += fetch.step;
+        }
         a += q->a_step;
         b += q->b_step;
     }
@@ -155,7 +171,10 @@ static struct image_products part_of(const struct image_products *all, int part)
 }
 
 static void to_image(const struct image_products *all) {
-    const int64_t run = run_of(all->depth * BLOCK, all->stream ? STREAM_RUN_BYTES : RUN_BYTES);
+    /* Masks are read as images are, in long runs. */
+    const int64_t run =
+        all->mask != NULL ? all->pixels
+                          : run_of(all->depth * BLOCK, all->stream ? STREAM_RUN_BYTES : RUN_BYTES);
     for (int part = 0; part < PARTS; part++) {
         const struct image_products q = part_of(all, part);
         for (int64_t first = 0; first < q.pixels; first += run) {
