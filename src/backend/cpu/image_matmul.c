@@ -354,10 +354,10 @@ static cupel_status run_image_matmul(const struct kernel_plan *plan,
         .state = s, .call = call, .attrs = call->view->attrs, .own = call->scratch};
     float *const rest = run.own + plan->threads * s->own_floats;
     if (s->is_gradient) {
-        parallel_for(threads, s->chunks.chunks, 1, sum_images, &run);
+        parallel_each(threads, s->chunks.chunks, sum_images, &run);
     } else if (s->role == IMAGE_RESULT) {
         run.factors = gather_factors(&run, rest);
-        parallel_for(threads, s->chunks.chunks, 1, make_chunks, &run);
+        parallel_each(threads, s->chunks.chunks, make_chunks, &run);
     } else {
         run.sums = rest;
         parallel_for(threads, s->segments, 1, sum_segments, &run);

@@ -66,7 +66,7 @@ static cupel_status run_image_sum(const struct kernel_plan *plan, const struct k
                                 .out = call->outputs[0],
                                 .own = call->scratch};
     const int threads = call->threads < plan->threads ? call->threads : plan->threads;
-    parallel_for(threads, run.chunks->chunks, 1, sum_chunks, &run);
+    parallel_each(threads, run.chunks->chunks, sum_chunks, &run);
     return CUPEL_STATUS_OK;
 }
 

@@ -156,7 +156,7 @@ static cupel_status run_image_update(const struct kernel_plan *plan,
                                    .own = call->scratch,
                                    .update = update_of(&update, inputs, call->outputs)};
     const int threads = call->threads < plan->threads ? call->threads : plan->threads;
-    parallel_for(threads, s->gradient.chunks.chunks, 1, update_chunks, &run);
+    parallel_each(threads, s->gradient.chunks.chunks, update_chunks, &run);
     return CUPEL_STATUS_OK;
 }
 
