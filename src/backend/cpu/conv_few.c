@@ -9,8 +9,8 @@
  */
 #include <string.h>
 
+#include "backend/cpu/conv_finish.h"
 #include "backend/cpu/vec_few.h"
-#include "backend/cpu/winograd_finish.h"
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "op/op_attrs.h"
@@ -33,7 +33,7 @@ struct few_state {
     int64_t padding[2];
     int64_t few_step, blocked_step; /* between a channel's filters in the weights */
     bool turned;
-    struct winograd_finish_plan finish;
+    struct conv_finish_plan finish;
     int64_t panel_floats; /* filters in vectors */
     int64_t own_floats;   /* scratch of a thread: padded planes */
     int64_t segments, sum_floats;
@@ -51,7 +51,7 @@ static bool is_few(const cupel_desc *desc) {
 /* from: what is read; the two sides of a convolution or of its backward data. */
 static struct sides sides_of(const cupel_op_view *view) {
     bool backward;
-    const struct attrs_conv *attrs = winograd_attrs(view, &backward);
+    const struct attrs_conv *attrs = conv_finish_attrs(view, &backward);
     const cupel_desc *from = &view->inputs[0], *to = &view->outputs[0];
     const bool narrows = is_few(to);
     struct sides s = {.few = narrows ? to : from,
@@ -100,10 +100,10 @@ static bool accept_few(const struct kernel_request *request, const char **why) {
 /* A convolution with the chain that reads it. */
 static bool accept_fused(const struct kernel_request *request, const char **why) {
     const struct sides s = sides_of(&request->view);
-    struct winograd_finish_plan finish;
+    struct conv_finish_plan finish;
     return accept_sides(&request->view, &s, why) &&
            KERNEL_REQUIRE(s.blocked == &request->view.outputs[0], "the result is not in blocks") &&
-           KERNEL_REQUIRE(winograd_finish_plan(&request->view, &finish),
+           KERNEL_REQUIRE(conv_finish_plan(&request->view, &finish),
                           "the chain is more than a bias and an activation, or its gradient");
 }
 
@@ -154,7 +154,7 @@ static cupel_status plan_few(struct kernel_plan *plan, const struct kernel_reque
     const struct sides sides = sides_of(&request->view);
     CUPEL_TRY(plan_sides(plan, &sides, request->threads, false, error));
     struct few_state *const s = plan->state;
-    (void)winograd_finish_plan(&request->view, &s->finish); /* accepted before */
+    (void)conv_finish_plan(&request->view, &s->finish); /* accepted before */
     return CUPEL_STATUS_OK;
 }
 
@@ -254,8 +254,8 @@ static void widen_images(void *context, int64_t begin, int64_t end, int thread) 
         for (int64_t row = 0; row < s->blocks * s->height; row++) {
             const int64_t b = row / s->height, y = row % s->height;
             const int64_t at = (n * s->blocks * s->height + row) * s->width * lanes;
-            const struct winograd_finish finish =
-                winograd_finish_of(&s->finish, run->inputs, b * lanes, at);
+            const struct conv_finish finish =
+                conv_finish_of(&s->finish, run->inputs, b * lanes, at);
             s->table->wide(&(struct few_wide){
                 .planes = planes + y * padded_width(s),
                 .channels = s->few,

@@ -71,21 +71,21 @@ static void narrow(const struct few_narrow *q) {
 
 /* What becomes of pixels; `pixels` is a constant where this is called, bias and mask those of the
  * first one's vector. */
-VEC_INLINE void finish_pixels(const int pixels, const struct winograd_finish *finish,
-                              const float *bias, const float *mask, vector sum[PIXELS]) {
+VEC_INLINE void finish_pixels(const int pixels, const struct conv_finish *finish, const float *bias,
+                              const float *mask, vector sum[PIXELS]) {
     const vector slope = vec_set(finish->slope), otherwise = vec_set(finish->otherwise);
     if (bias != NULL) {
         const vector shift = vec_load(bias);
         UNROLLED for (int i = 0; i < pixels; i++) sum[i] = vec_add(sum[i], shift);
     }
     switch (finish->activation) {
-    case WINOGRAD_NONE: break;
-    case WINOGRAD_RELU: UNROLLED for (int i = 0; i < pixels; i++) sum[i] = vec_relu(sum[i]); break;
-    case WINOGRAD_LEAKY_RELU:
+    case CONV_NONE: break;
+    case CONV_RELU: UNROLLED for (int i = 0; i < pixels; i++) sum[i] = vec_relu(sum[i]); break;
+    case CONV_LEAKY_RELU:
         UNROLLED for (int i = 0; i < pixels; i++) sum[i] =
             vec_positive(sum[i], vec_mul(sum[i], slope));
         break;
-    case WINOGRAD_SELECT:
+    case CONV_SELECT:
         UNROLLED for (int i = 0; i < pixels; i++) sum[i] =
             vec_select(vec_load(mask + i * BLOCK), sum[i], otherwise);
         break;
@@ -95,7 +95,7 @@ VEC_INLINE void finish_pixels(const int pixels, const struct winograd_finish *fi
 /* pixels is a constant where this is called; part: which vector of each. */
 VEC_INLINE void wide_tile(const int pixels, const struct few_wide *q, int64_t x, int part) {
     const int64_t at = x * BLOCK + part * VEC_LANES;
-    const struct winograd_finish *const finish = q->finish;
+    const struct conv_finish *const finish = q->finish;
     vector sum[PIXELS];
     UNROLLED for (int i = 0; i < pixels; i++) sum[i] = vec_zero();
     for (int64_t c = 0; c < q->channels; c++)
@@ -109,7 +109,7 @@ VEC_INLINE void wide_tile(const int pixels, const struct few_wide *q, int64_t x,
             }
         }
     finish_pixels(pixels, finish, finish->bias == NULL ? NULL : finish->bias + part * VEC_LANES,
-                  finish->activation == WINOGRAD_SELECT ? finish->mask + at : NULL, sum);
+                  finish->activation == CONV_SELECT ? finish->mask + at : NULL, sum);
     UNROLLED for (int i = 0; i < pixels; i++) vec_stream(q->out + at + i * BLOCK, sum[i]);
 }
 

@@ -8,7 +8,8 @@
 
 #include <stdint.h>
 
-#include "backend/cpu/vec_winograd.h"
+#include "backend/cpu/cpu.h"
+#include "backend/cpu/vec_conv_finish.h"
 
 enum { FEW_TAPS = 9 };
 
@@ -31,8 +32,8 @@ struct few_wide {
     const float *planes; /* the first row; rows are `width` apart, channels `plane` */
     int64_t channels, plane, width;
     const float *weights;
-    int64_t next;                         /* from the filters of one channel to the next one's */
-    const struct winograd_finish *finish; /* its mask begins at the row's */
+    int64_t next;                     /* from the filters of one channel to the next one's */
+    const struct conv_finish *finish; /* its mask begins at the row's */
     float *out;
     int64_t n;
 };

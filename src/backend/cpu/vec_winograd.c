@@ -364,20 +364,20 @@ static void gradient(const struct winograd_images *images, enum winograd_form fo
 }
 
 VEC_INLINE vector
-    finished(const struct winograd_finish *finish, vector bias, vector x, int64_t offset) {
+    finished(const struct conv_finish *finish, vector bias, vector x, int64_t offset) {
     x = vec_add(x, bias);
     switch (finish->activation) {
-    case WINOGRAD_NONE: break;
-    case WINOGRAD_RELU: return vec_relu(x);
-    case WINOGRAD_LEAKY_RELU: return vec_positive(x, times(finish->slope, x));
-    case WINOGRAD_SELECT:
+    case CONV_NONE: break;
+    case CONV_RELU: return vec_relu(x);
+    case CONV_LEAKY_RELU: return vec_positive(x, times(finish->slope, x));
+    case CONV_SELECT:
         return vec_select(vec_load(finish->mask + offset), x, vec_set(finish->otherwise));
     }
     return x;
 }
 
 /* One line of a tile's pixels, `width` of them. */
-VEC_INLINE void store_result(const vector *m, int points, const struct winograd_finish *finish,
+VEC_INLINE void store_result(const vector *m, int points, const struct conv_finish *finish,
                              vector bias, int64_t width, float *pixels, int64_t offset) {
     vector line[4];
     float *to = pixels + offset;
@@ -397,7 +397,7 @@ VEC_INLINE void store_result(const vector *m, int points, const struct winograd_
 }
 
 VEC_INLINE void result_of(int rows, int columns, const float *in, int64_t stride,
-                          const struct winograd_finish *finish, vector bias, int64_t height,
+                          const struct conv_finish *finish, vector bias, int64_t height,
                           int64_t width, float *pixels, int64_t offset, int64_t line) {
     VEC_UNROLLED
     for (int odd = 0; odd < 2; odd++) {
@@ -421,7 +421,7 @@ VEC_INLINE void result_of(int rows, int columns, const float *in, int64_t stride
 
 VEC_INLINE void result_in(const struct winograd_images *images, int rows, int columns,
                           const float *in, int64_t stride, int64_t tile_stride,
-                          const struct winograd_finish *finish, const struct winograd_tile *tiles,
+                          const struct conv_finish *finish, const struct winograd_tile *tiles,
                           int64_t n, float *pixels) {
     const vector bias = finish->bias == NULL ? vec_zero() : vec_load(finish->bias);
     const int64_t line = images->w * VEC_LANES;
@@ -435,7 +435,7 @@ VEC_INLINE void result_in(const struct winograd_images *images, int rows, int co
 }
 
 static void result(const struct winograd_images *images, enum winograd_form form, const float *in,
-                   int64_t stride, int64_t tile_stride, const struct winograd_finish *finish,
+                   int64_t stride, int64_t tile_stride, const struct conv_finish *finish,
                    const struct winograd_tile *tiles, int64_t n, float *pixels) {
 #define CALL(rows, columns) \
     result_in(images, rows, columns, in, stride, tile_stride, finish, tiles, n, pixels)

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "backend/cpu/cpu.h"
+#include "backend/cpu/vec_conv_finish.h"
 
 enum {
     WINOGRAD_MOST_BLOCK = 16, /* channels in a block, at most */
@@ -30,19 +31,6 @@ struct winograd_images {
 /* Where a tile's pixels begin; outside the image there are zeros. */
 struct winograd_tile {
     int64_t image, y, x;
-};
-
-/* What becomes of a block's results: act(x + bias), or x where the mask, an image of the same
- * shape, is not 0. */
-enum winograd_activation { WINOGRAD_NONE, WINOGRAD_RELU, WINOGRAD_LEAKY_RELU, WINOGRAD_SELECT };
-
-struct winograd_finish {
-    enum winograd_activation activation;
-    const float *bias; /* NULL: none */
-    float slope;       /* of leaky ReLU */
-    const float *mask; /* of select, first pixel */
-    float otherwise;   /* where the mask is 0 */
-    bool past_caches;  /* write where nobody will look soon */
 };
 
 struct vec_winograd_table {
@@ -64,7 +52,7 @@ struct vec_winograd_table {
     /* The values of n tiles, laid out alike, to their pixels, finished and cut at the images'
      * edges. */
     void (*result)(const struct winograd_images *images, enum winograd_form form, const float *in,
-                   int64_t stride, int64_t tile_stride, const struct winograd_finish *finish,
+                   int64_t stride, int64_t tile_stride, const struct conv_finish *finish,
                    const struct winograd_tile *tiles, int64_t n, float *pixels);
     /* Makes pixels that were written past the caches visible to other threads. */
     void (*drain)(void);

@@ -8,7 +8,7 @@
  * on threads. Test: tests/test_kernels_winograd.c
  */
 #include "backend/cpu/winograd.h"
-#include "backend/cpu/winograd_finish.h"
+#include "backend/cpu/conv_finish.h"
 #include "base/memory.h"
 #include "base/parallel.h"
 
@@ -26,7 +26,7 @@ struct winograd_state {
     int group;    /* tiles that a product takes at once */
     int groups;   /* of a lot */
     bool flipped; /* backward data */
-    struct winograd_finish_plan finish;
+    struct conv_finish_plan finish;
     bool past_caches;
     /* Floats: a lot's block of channels, a plane of pixels and of products, a thread's scratch. */
     int64_t lot, v_stride, m_stride, thread_floats;
@@ -34,10 +34,10 @@ struct winograd_state {
 
 static bool accept_either(const struct kernel_request *request, bool small, const char **why) {
     const cupel_op_view *view = &request->view;
-    struct winograd_finish_plan finish;
+    struct conv_finish_plan finish;
     return winograd_accept(view, small, &view->inputs[0], &view->outputs[0], &view->inputs[1],
                            why) &&
-           KERNEL_REQUIRE(winograd_finish_plan(view, &finish),
+           KERNEL_REQUIRE(conv_finish_plan(view, &finish),
                           "the chain is more than a bias and an activation, or its gradient");
 }
 
@@ -119,8 +119,8 @@ static cupel_status plan_either(struct kernel_plan *plan, const struct kernel_re
     struct winograd_state *s = cupel_alloc(1, sizeof *s);
     if (s == NULL)
         return cupel_fail_memory(error, "a convolution's plan", sizeof *s);
-    const struct attrs_conv *attrs = winograd_attrs(view, &s->flipped);
-    (void)winograd_finish_plan(view, &s->finish); /* accepted before */
+    const struct attrs_conv *attrs = conv_finish_attrs(view, &s->flipped);
+    (void)conv_finish_plan(view, &s->finish); /* accepted before */
     s->past_caches = cupel_desc_bytes(&view->outputs[0]) > CACHED_BYTES;
     const int64_t padding[2] = {s->flipped ? 2 - attrs->padding[0] : attrs->padding[0],
                                 s->flipped ? 2 - attrs->padding[1] : attrs->padding[1]};
@@ -218,8 +218,7 @@ static void write_tiles(const struct winograd_run *run, const struct lot *lot, s
     for (int64_t b = 0; b < strip.width; b++) {
         const int64_t channel = (strip.first + b) * shape->block;
         const int64_t offset = channel * shape->to.h * shape->to.w;
-        struct winograd_finish finish =
-            winograd_finish_of(&s->finish, run->inputs, channel, offset);
+        struct conv_finish finish = conv_finish_of(&s->finish, run->inputs, channel, offset);
         finish.past_caches = s->past_caches;
         shape->table->result(&shape->to, lot->part->form, products.m + b * s->lot, products.stride,
                              shape->block, &finish, tiles, lot->n, run->to + offset);

@@ -4,7 +4,7 @@
  */
 #include "backend/cpu/winograd.h"
 
-#include "backend/cpu/winograd_finish.h"
+#include "backend/cpu/conv_finish.h"
 
 /* How many tiles cover a length: of 4 pixels, and of 2 for what is left. */
 struct cover {
@@ -35,7 +35,7 @@ static bool worthwhile(const cupel_desc *to, bool small) {
 bool winograd_accept(const cupel_op_view *view, bool small, const cupel_desc *from,
                      const cupel_desc *to, const cupel_desc *weights, const char **why) {
     bool backward;
-    const struct attrs_conv *attrs = winograd_attrs(view, &backward);
+    const struct attrs_conv *attrs = conv_finish_attrs(view, &backward);
     return KERNEL_REQUIRE(cpu_vec_winograd()->source != NULL, "the processor has no AVX2") &&
            KERNEL_REQUIRE(weights->type == CUPEL_TYPE_F32 && weights->layout == CUPEL_LAYOUT_PLAIN,
                           "weights are not plain f32") &&

@@ -1,15 +1,15 @@
 /*
- * Reading a fused node's chain; see winograd_finish.h. The chain is followed from the convolution's
+ * Reading a fused node's chain; see conv_finish.h. The chain is followed from the convolution's
  * result, part after part. Test: tests/test_kernels_winograd.c
  */
-#include "backend/cpu/winograd_finish.h"
+#include "backend/cpu/conv_finish.h"
 
 #include <string.h>
 
 #include "op/op_fused_conv.h"
 #include "op/op_internal.h"
 
-const struct attrs_conv *winograd_attrs(const cupel_op_view *view, bool *backward) {
+const struct attrs_conv *conv_finish_attrs(const cupel_op_view *view, bool *backward) {
     const bool fused = view->op == &op_fused_conv;
     const struct attrs_fused_conv *both = view->attrs;
     const cupel_op *op = fused ? both->conv : view->op;
@@ -42,9 +42,9 @@ static int outside(const struct attrs_fused_conv *both, int32_t operand, int32_t
 }
 
 static bool take_part(const cupel_op_view *view, const struct fused_part *part, int32_t at,
-                      struct winograd_finish_plan *out) {
+                      struct conv_finish_plan *out) {
     const struct attrs_fused_conv *both = view->attrs;
-    if (out->activation != WINOGRAD_NONE)
+    if (out->activation != CONV_NONE)
         return false;
     if (part->op == &op_add && out->bias < 0) {
         const bool first = part->inputs[0] == at;
@@ -53,18 +53,18 @@ static bool take_part(const cupel_op_view *view, const struct fused_part *part, 
                is_per_channel(view, out->bias);
     }
     if (part->op == &op_relu && part->inputs[0] == at) {
-        out->activation = WINOGRAD_RELU;
+        out->activation = CONV_RELU;
         return true;
     }
     if (part->op == &op_leaky_relu && part->inputs[0] == at) {
         struct attrs_leaky_relu attrs;
         memcpy(&attrs, part->attrs, sizeof attrs);
-        out->activation = WINOGRAD_LEAKY_RELU;
+        out->activation = CONV_LEAKY_RELU;
         out->slope = (float)attrs.slope;
         return true;
     }
     if (part->op == &op_select && part->inputs[1] == at) {
-        out->activation = WINOGRAD_SELECT;
+        out->activation = CONV_SELECT;
         out->mask = outside(both, part->inputs[0], at);
         out->otherwise = outside(both, part->inputs[2], at);
         return out->mask >= 0 && out->otherwise >= 0 && is_like_result(view, out->mask) &&
@@ -73,8 +73,8 @@ static bool take_part(const cupel_op_view *view, const struct fused_part *part, 
     return false;
 }
 
-bool winograd_finish_plan(const cupel_op_view *view, struct winograd_finish_plan *out) {
-    *out = (struct winograd_finish_plan){.bias = -1, .mask = -1, .otherwise = -1};
+bool conv_finish_plan(const cupel_op_view *view, struct conv_finish_plan *out) {
+    *out = (struct conv_finish_plan){.bias = -1, .mask = -1, .otherwise = -1};
     if (view->op != &op_fused_conv) {
         out->bias = view->n_inputs > 2 ? 2 : -1;
         return true;
@@ -90,10 +90,9 @@ bool winograd_finish_plan(const cupel_op_view *view, struct winograd_finish_plan
     return both->chain.n_outputs == 1 && fused_earlier((int)both->chain.outputs[0]) == at;
 }
 
-struct winograd_finish winograd_finish_of(const struct winograd_finish_plan *plan,
-                                          const void *const *inputs, int64_t channel,
-                                          int64_t offset) {
-    struct winograd_finish finish = {.activation = plan->activation, .slope = plan->slope};
+struct conv_finish conv_finish_of(const struct conv_finish_plan *plan, const void *const *inputs,
+                                  int64_t channel, int64_t offset) {
+    struct conv_finish finish = {.activation = plan->activation, .slope = plan->slope};
     if (plan->bias >= 0)
         finish.bias = (const float *)inputs[plan->bias] + channel;
     if (plan->mask >= 0)

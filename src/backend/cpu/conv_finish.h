@@ -4,27 +4,27 @@
  * channel, then ReLU, leaky ReLU or the gradient of one (a select by an image).
  * Tests: tests/test_kernels_winograd.c, tests/test_pass_fuse_conv.c
  */
-#ifndef CUPEL_WINOGRAD_FINISH_H
-#define CUPEL_WINOGRAD_FINISH_H
+#ifndef CUPEL_CONV_FINISH_H
+#define CUPEL_CONV_FINISH_H
 
-#include "backend/cpu/vec_winograd.h"
+#include "backend/cpu/vec_conv_finish.h"
+#include "cupel/op.h"
 #include "op/op_attrs.h"
 
 /* Operands of the node; -1: none. */
-struct winograd_finish_plan {
-    enum winograd_activation activation;
+struct conv_finish_plan {
+    enum conv_activation activation;
     int bias, mask, otherwise;
     float slope;
 };
 
 /* False: the chain is more than that. */
-bool winograd_finish_plan(const cupel_op_view *view, struct winograd_finish_plan *out);
+bool conv_finish_plan(const cupel_op_view *view, struct conv_finish_plan *out);
 /* For the block of channels that begins with `channel`, whose first pixel lies `offset` floats from
  * the start of the result. */
-struct winograd_finish winograd_finish_of(const struct winograd_finish_plan *plan,
-                                          const void *const *inputs, int64_t channel,
-                                          int64_t offset);
+struct conv_finish conv_finish_of(const struct conv_finish_plan *plan, const void *const *inputs,
+                                  int64_t channel, int64_t offset);
 /* Attributes of the convolution, and whether it is a backward one. */
-const struct attrs_conv *winograd_attrs(const cupel_op_view *view, bool *backward);
+const struct attrs_conv *conv_finish_attrs(const cupel_op_view *view, bool *backward);
 
 #endif
