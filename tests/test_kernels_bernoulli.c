@@ -72,7 +72,8 @@ static void check(int64_t rows, int64_t columns, bool bias, unsigned turn, const
 
 static void test_shapes(void **state) {
     (void)state;
-    static const int64_t columns[] = {1, 3, 4, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 100, 784};
+    static const int64_t columns[] = {1,  3,  4,  7,  8,  9,   15,  16,  17,  28,  31,  32,
+                                      33, 57, 63, 72, 81, 100, 111, 112, 113, 144, 161, 784};
     static const int shares[][2] = {
         {0, 0}, {1 + PRODUCT, 0}, {1 + TARGET, 1 + PRODUCT}, {0, 1 + TARGET}};
     for (unsigned i = 0; i < sizeof columns / sizeof *columns; i++)

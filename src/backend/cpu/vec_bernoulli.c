@@ -49,6 +49,8 @@ static void run_row(const struct bernoulli_row *of) {
     int64_t at = 0;
     for (; at + VEC_TOGETHER * VEC_LANES <= row.n; at += VEC_TOGETHER * VEC_LANES)
         compute_whole(VEC_TOGETHER, &row, at);
+    for (; at + 2 * VEC_LANES <= row.n; at += 2 * VEC_LANES)
+        compute_whole(2, &row, at);
     for (; at + VEC_LANES <= row.n; at += VEC_LANES)
         compute_whole(1, &row, at);
     if (at < row.n)

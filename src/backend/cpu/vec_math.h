@@ -9,7 +9,8 @@
 
 #include "backend/cpu/vec_lanes.h"
 
-enum { VEC_TOGETHER = 2 };
+/* What waits does so in the processor's window and on the stack: registers hold two or three. */
+enum { VEC_TOGETHER = 7 };
 
 #define VEC_EACH VEC_UNROLLED for (int u = 0; u < n; u++)
 
