@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
+#include "backend/cpu/vec_chain.h"
 #include "backend/cpu/vec_matmul.h"
 #include "backend/cpu/vec_reorder.h"
 #include "base/memory.h"
@@ -38,7 +39,8 @@ struct side {
 struct matmul_state {
     const struct vec_matmul_table *table;
     const struct vec_reorder_table *reorder;
-    bool turned; /* the vectors are rows of a: the result's columns */
+    chain_function add; /* of cuts */
+    bool turned;        /* the vectors are rows of a: the result's columns */
     struct side rows, vectors;
     int64_t depth, dst_stride;
     int64_t panels, blocks;
@@ -89,6 +91,7 @@ static void settle(struct matmul_state *state, const cupel_op_view *view) {
     struct side a, b;
     state->table = cpu_vec_matmul();
     state->reorder = cpu_vec_reorder();
+    state->add = cpu_vec_chain()->functions[CHAIN_ADD];
     (void)sides(view, &a, &b, &state->depth);
     state->turned = cost(state->table, &b, &a, state->depth, true) <
                     cost(state->table, &a, &b, state->depth, false);
@@ -279,9 +282,7 @@ static void add_cuts(const struct matmul_run *run) {
     for (int64_t half = run->state->cuts / 2; half > 0; half /= 2)
         for (int64_t cut = 0; cut < half; cut++) {
             float *const to = piece_of(run, cut).dst;
-            const float *const from = piece_of(run, cut + half).dst;
-            for (int64_t i = 0; i < n; i++)
-                to[i] += from[i];
+            run->state->add(to, to, piece_of(run, cut + half).dst, NULL, n, NULL);
         }
 }
 
