@@ -292,11 +292,50 @@ static void test_same_numbers(void **state) {
         }
 }
 
+/* A product of one row that is added to all images is no bias, and neither is a third product of a
+ * lone image: both are products of their own. */
+static double styled(int64_t images, bool reference) {
+    struct net net = net_open(CUPEL_TYPE_F32, 5, NULL);
+    const cupel_node z = cupel_input(net.graph, "z", CUPEL_TYPE_REAL, CUPEL_SHAPE(images, LATENTS));
+    const cupel_node style = cupel_input(net.graph, "s", CUPEL_TYPE_REAL, CUPEL_SHAPE(1, LATENTS));
+    cupel_node sum = cupel_matmul(z, dense_weight(net.graph, "up", true), false, true);
+    if (images == 1)
+        sum = cupel_add(sum, cupel_matmul(z, dense_weight(net.graph, "more", true), false, true));
+    sum = cupel_add(sum, cupel_matmul(style, dense_weight(net.graph, "style", true), false, true));
+    const cupel_node image = cupel_reshape(sum, CUPEL_SHAPE(images, CHANNELS, SIDE, SIDE));
+    const cupel_node y = conv(net.graph, "out", cupel_relu(image));
+    const cupel_node loss = cupel_reduce_mean(cupel_square(y), CUPEL_ALL_AXES, false);
+    net_compile(&net, reference, 1, &(cupel_output){"loss", loss});
+    double values[N * LATENTS];
+    for (int i = 0; i < N * LATENTS; i++)
+        values[i] = sin(.37 * i);
+    net_write(&net, "z", values, (size_t)images * LATENTS);
+    net_write(&net, "s", values, LATENTS);
+    net_run(&net);
+    double read;
+    net_read(&net, "loss", &read, 1);
+    net_close(&net);
+    return read;
+}
+
+static void test_products_that_look_like_a_bias(void **state) {
+    (void)state;
+    for (int64_t images = 1; images <= N; images += N - 1) {
+        check_context("%d images", (int)images);
+        const double expected = styled(images, true);
+        CHECK_NEAR(styled(images, false), expected, 1e-5 * expected);
+    }
+}
+
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_is_made), cmocka_unit_test(test_steps),
-        cmocka_unit_test(test_moves),        cmocka_unit_test(test_what_is_left),
-        cmocka_unit_test(test_joins),        cmocka_unit_test(test_same_numbers),
+        cmocka_unit_test(test_what_is_made),
+        cmocka_unit_test(test_steps),
+        cmocka_unit_test(test_moves),
+        cmocka_unit_test(test_what_is_left),
+        cmocka_unit_test(test_joins),
+        cmocka_unit_test(test_same_numbers),
+        cmocka_unit_test(test_products_that_look_like_a_bias),
     };
     return CHECK_MAIN(tests);
 }

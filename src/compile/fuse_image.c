@@ -67,7 +67,8 @@ static bool match_product(const struct fuse_image *f, struct match *m, uint32_t 
     const bool first = m->attrs.products == 0;
     if (attrs->transpose_a || shape_of(f, product->inputs[0])->dims[1] > IMAGE_MOST_OUTS ||
         (!first &&
-         (attrs->transpose_b != m->attrs.transpose_b ||
+         (shape_of(f, product->inputs[0])->dims[0] != shape_of(f, m->inputs[0])->dims[0] ||
+          attrs->transpose_b != m->attrs.transpose_b ||
           !cupel_shape_equal(*shape_of(f, product->inputs[1]), *shape_of(f, m->inputs[1])))) ||
         !take(f, m, from))
         return false;
@@ -93,13 +94,16 @@ static bool match_sum(const struct fuse_image *f, struct match *m, uint32_t id) 
     return false;
 }
 
-/* A bias of every element of an image, as a reshape made it one. */
+/* A bias of every element of an image, as a reshape made it one; a product that makes one image is
+ * none, it is or becomes a match of its own. */
 static bool is_bias(const struct fuse_image *f, const struct match *m, struct edge edge) {
     const cupel_shape *s = shape_of(f, edge);
     const int64_t *image = m->attrs.image;
+    const struct graph_node *reshape = compile_node(f->c, edge.node);
     return compile_desc(f->c, edge)->type == CUPEL_TYPE_F32 && s->rank == 4 && s->dims[0] == 1 &&
            s->dims[1] == image[0] && s->dims[2] == image[1] && s->dims[3] == image[2] &&
-           compile_node(f->c, edge.node)->op == &op_reshape;
+           reshape->op == &op_reshape && !f->absorbed[reshape->inputs[0].node] &&
+           compile_node(f->c, reshape->inputs[0].node)->op != &op_matmul;
 }
 
 static bool match_biased(const struct fuse_image *f, struct match *m, uint32_t id) {
