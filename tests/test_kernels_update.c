@@ -61,6 +61,35 @@ static void test_adam_of_any_size(void **state) {
     case_release(&c);
 }
 
+/* An infinite gradient leaves no number; a parameter whose gradients were all 0 stays, however
+ * small epsilon is beside the step size. */
+static void test_adam_at_the_ends(void **state) {
+    (void)state;
+    static const struct {
+        double epsilon;
+        float rate;
+    } cases[] = {{1e-8, 1e-3F}, {1e-36, 10.0F}, {1e-37, 1.0F}, {1e-40, 1.0F}, {1e-8, 1e30F}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        check_context("epsilon %g, learning rate %g", cases[i].epsilon, (double)cases[i].rate);
+        const struct attrs_adam attrs = {.beta1 = 0.9, .beta2 = 0.999, .epsilon = cases[i].epsilon};
+        struct kernel_case c = {.op = &op_adam_update, .attrs = &attrs};
+        for (int k = 0; k < 4; k++)
+            case_input(&c, CUPEL_TYPE_F32, CUPEL_LAYOUT_PLAIN, CUPEL_SHAPE(100));
+        case_input(&c, CUPEL_TYPE_F32, CUPEL_LAYOUT_PLAIN, cupel_shape_scalar());
+        case_input(&c, CUPEL_TYPE_F64, CUPEL_LAYOUT_PLAIN, cupel_shape_scalar());
+        case_infer(&c);
+        case_fill(&c, 1);
+        for (int k = 0; k < 100; k++)
+            case_f32(&c, 1)[k] = case_f32(&c, 2)[k] = case_f32(&c, 3)[k] = 0.0F;
+        case_f32(&c, 1)[17] = INFINITY;
+        case_f32(&c, 1)[99] = -INFINITY;
+        case_f32(&c, 4)[0] = cases[i].rate;
+        ((double *)c.values[5])[0] = 7;
+        CHECK(case_check(&c, case_kernel("adam_update", "vec:adam"), 1, 1e-6, 0));
+        case_release(&c);
+    }
+}
+
 /* A step size that is 0, or nearly: the moments move and the parameter does not, or hardly. */
 static void test_adam_of_small_steps(void **state) {
     (void)state;
@@ -198,9 +227,11 @@ static void test_first_adam_step(void **state) {
 }
 
 int main(int argc, char **argv) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_updates), cmocka_unit_test(test_adam_of_any_size),
-        cmocka_unit_test(test_adam_of_small_steps), cmocka_unit_test(test_sweep),
-        cmocka_unit_test(test_first_adam_step)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_updates),
+                                       cmocka_unit_test(test_adam_of_any_size),
+                                       cmocka_unit_test(test_adam_of_small_steps),
+                                       cmocka_unit_test(test_adam_at_the_ends),
+                                       cmocka_unit_test(test_sweep),
+                                       cmocka_unit_test(test_first_adam_step)};
     return CHECK_MAIN(tests);
 }

@@ -347,7 +347,7 @@ static cupel_status run_gradient(const struct kernel_plan *plan, const struct ke
 
 #define FEW_KERNEL(op_name, kernel_name, accepts, plans, runs) \
     { \
-        .op = op_name, .name = kernel_name, .revision = 1, .accept = accepts, .plan = plans, \
+        .op = op_name, .name = kernel_name, .revision = 2, .accept = accepts, .plan = plans, \
         .run = runs, .drop = drop_few \
     }
 

@@ -113,7 +113,8 @@ struct adam_numbers update_adam_numbers(const struct attrs_adam *attrs, double l
         .one_minus_beta1 = (float)(1.0 - attrs->beta1),
         .beta2 = (float)attrs->beta2,
         .one_minus_beta2 = (float)(1.0 - attrs->beta2),
-        .epsilon = (float)attrs->epsilon,
+        /* not so small that it counts as 0, and 0 / 0 as no number */
+        .epsilon = (float)(attrs->epsilon > 0 ? fmax(attrs->epsilon, 0x1p-126) : attrs->epsilon),
         .weight_decay = attrs->decoupled ? 0.0F : (float)attrs->weight_decay,
         .shrink = attrs->decoupled ? (float)(1.0 - learning_rate * attrs->weight_decay) : 1.0F,
     };
@@ -202,8 +203,8 @@ static cupel_status run_updates(const struct kernel_plan *plan, const struct ker
     }
 
 const struct kernel update_kernels[] = {
-    UPDATE_KERNEL("adam_update", "vec:adam", 3, accept_adam),
+    UPDATE_KERNEL("adam_update", "vec:adam", 4, accept_adam),
     UPDATE_KERNEL("sgd_update", "vec:sgd", 1, accept_sgd),
-    UPDATE_KERNEL("sweep", "vec:sweep", 3, accept_sweep),
+    UPDATE_KERNEL("sweep", "vec:sweep", 4, accept_sweep),
     {.op = NULL},
 };

@@ -42,14 +42,15 @@ VEC_INLINE void adam_scale(const int n, const struct adam_numbers *s, const vect
 
 /* 1 / x of numbers that are not negative, within 2 ulp, by Newton's iteration from the exponent:
  * products, which vectors do eight times as fast as divisions, and which overlap with the square
- * root. Of numbers beyond 2^125 it is as if of that; a NaN stays one. */
+ * root. Of numbers beyond 2^125 it is as if of that, 0 of infinity; a NaN stays one. */
 VEC_INLINE vector adam_reciprocal(vector x) {
     const vector a = vec_at_most(x, vec_set(0x1p125F)), one = vec_set(1.0F);
     vector y = (vector)(INT32_C(0x7ef311c7) - (vector_bits)a);
     vector e = vec_fnma(a, y, one);      /* at most 0.122 */
     y = vec_fma(y, vec_fma(e, e, e), y); /* e^3 */
     e = vec_fnma(a, y, one);
-    return vec_fma(y, vec_fma(e, e, e), y);
+    const vector_bits infinite = (vector_bits)(x == vec_set(INFINITY));
+    return (vector)((vector_bits)vec_fma(y, vec_fma(e, e, e), y) & ~infinite);
 }
 
 VEC_INLINE void adam_scale(const int n, const struct adam_numbers *s, const vector *v,
@@ -114,12 +115,13 @@ VEC_INLINE void adam_loop(const bool plain, int64_t n, const struct adam_numbers
 }
 
 /* n elements; outputs may be the inputs of the same meaning. Without weight decay the step size
- * goes into the numbers of the divisor, unless it is so small that these might overflow. */
+ * goes into the numbers of the divisor, unless these might overflow or epsilon vanish. */
 VEC_INLINE void adam_run(int64_t n, const struct adam_numbers *numbers, const float *p,
                          const float *g, const float *m, const float *v, float *p_out, float *m_out,
                          float *v_out) {
     struct adam_numbers s = *numbers;
-    if (s.weight_decay != 0.0F || s.shrink != 1.0F || !(s.step_size > 0x1p-40F)) {
+    if (s.weight_decay != 0.0F || s.shrink != 1.0F || !(s.step_size > 0x1p-40F) ||
+        !(s.epsilon / s.step_size >= 0x1p-126F)) {
         adam_loop(false, n, &s, p, g, m, v, p_out, m_out, v_out);
         return;
     }
