@@ -44,7 +44,7 @@ bench: deps
 	@command -v python3 >/dev/null || { echo "make bench runs a Python script and python3 is missing:" \
 	    "install it (on Debian: apt-get install python3)" >&2; exit 1; }
 	@$(MAKE) --no-print-directory all
-	@cmake --build $(BUILD) -j $(JOBS) --target bench_peak
+	@cmake --build $(BUILD) -j $(JOBS) --target bench_peak bench_winograd
 	@bench/run $(BUILD) $(BENCH_ARGS)
 
 install: all
