@@ -12,7 +12,7 @@
 #include "op/op_image_matmul.h"
 #include "op/op_internal.h"
 
-enum { NO_NODE = UINT32_MAX };
+static const uint32_t NO_NODE = UINT32_MAX;
 
 struct join_images {
     struct compile *c;
