@@ -204,9 +204,12 @@ static cupel_status finish_image(struct choose *s, const struct graph_node *whol
 /* Two products of an image side by side. */
 static cupel_status take_columns(struct choose *s, const struct graph_node *whole,
                                  struct edge *inputs, struct edge *out) {
-    const struct attrs_axis attrs = {.axis = 1};
+    struct attrs_axis *const attrs = arena_alloc(&s->c->arena, 1, sizeof *attrs);
+    if (attrs == NULL)
+        return cupel_fail_memory(s->c->error, "splitting a product", sizeof *attrs);
+    attrs->axis = 1;
     const struct graph_node node = {.op = &op_concat,
-                                    .attrs = &attrs,
+                                    .attrs = attrs,
                                     .n_inputs = 2,
                                     .n_outputs = 1,
                                     .inputs = inputs,
