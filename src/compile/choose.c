@@ -332,7 +332,7 @@ static cupel_status visit(struct choose *s, uint32_t old_id) {
 
 /* For how many seconds a node of the old list can still be of interest to a region that has not
  * lost yet; 0: it need not be timed. */
-static double seconds_left(const struct choose *s, uint32_t old_id, const double *cost,
+static double seconds_left(struct choose *s, uint32_t old_id, const double *cost,
                            const double *best) {
     const struct graph_node *node = &s->rewrite.old.nodes[old_id];
     const int32_t own = s->region[old_id];

@@ -88,10 +88,11 @@ struct rewrite {
     uint32_t *first;  /* edges of the old list */
     struct edge *map; /* old edge to new edge */
     bool *mapped;
+    bool lost; /* an edge was asked for that was not mapped */
 };
 cupel_status rewrite_begin(struct rewrite *rewrite, struct compile *c);
-/* The new edge of an old one, which must have been mapped. */
-struct edge rewrite_edge(const struct rewrite *rewrite, struct edge old);
+/* The new edge of an old one, which must have been mapped: else rewrite_end() fails. */
+struct edge rewrite_edge(struct rewrite *rewrite, struct edge old);
 void rewrite_map(struct rewrite *rewrite, struct edge old, struct edge new_edge);
 /* Copies old node id with mapped operands, maps its outputs. *out (may be NULL): its new id. */
 cupel_status rewrite_keep(struct rewrite *rewrite, uint32_t id, uint32_t *out);

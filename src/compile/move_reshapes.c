@@ -137,7 +137,7 @@ static cupel_status emit_on_images(struct move_reshapes *m, uint32_t old_id) {
 }
 
 /* The image that a sum over the batch would read flattened; rank 0: none. */
-static cupel_shape summed_image(const struct move_reshapes *m, const struct graph_node *old) {
+static cupel_shape summed_image(struct move_reshapes *m, const struct graph_node *old) {
     const struct attrs_reduce *attrs = old->attrs;
     const cupel_shape none = cupel_shape_scalar();
     if (old->op != &op_reduce_sum || attrs->axes != 1)

@@ -103,8 +103,10 @@ cupel_status rewrite_begin(struct rewrite *rewrite, struct compile *c) {
     return CUPEL_STATUS_OK;
 }
 
-struct edge rewrite_edge(const struct rewrite *rewrite, struct edge old) {
-    return rewrite->map[rewrite->first[old.node] + old.output];
+struct edge rewrite_edge(struct rewrite *rewrite, struct edge old) {
+    const uint32_t edge = rewrite->first[old.node] + old.output;
+    rewrite->lost = rewrite->lost || !rewrite->mapped[edge];
+    return rewrite->map[edge];
 }
 
 void rewrite_map(struct rewrite *rewrite, struct edge old, struct edge new_edge) {
@@ -143,6 +145,8 @@ cupel_status rewrite_end(struct rewrite *rewrite, cupel_status status) {
                                     c->roots[i].name);
             c->roots[i].edge = rewrite_edge(rewrite, old);
         }
+    if (status == CUPEL_STATUS_OK && rewrite->lost)
+        status = cupel_fail(c->error, CUPEL_STATUS_BUG, "a value that is read was lost in a pass");
     cupel_free(rewrite->old.nodes);
     rewrite->old = (struct node_list){0};
     return status;

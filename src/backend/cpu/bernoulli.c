@@ -6,13 +6,12 @@
  * Chains of any other form are left to chain.c. Rows are shared out over threads.
  * Test: tests/test_kernels_bernoulli.c
  */
-#include <string.h>
-
 #include "backend/cpu/cpu.h"
 #include "backend/cpu/vec_bernoulli.h"
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "op/op_fused.h"
+#include "op/op_internal.h"
 
 enum { FEW_ELEMENTS = 8192, NONE = -1 };
 
@@ -35,13 +34,13 @@ static const struct fused_part *part_at(const struct attrs_fused *chain, int32_t
     return operand < 0 ? &chain->parts[~operand] : NULL;
 }
 
-static bool is_op(const struct fused_part *part, const char *name) {
-    return part != NULL && strcmp(part->op->name, name) == 0;
+static bool is_op(const struct fused_part *part, const cupel_op *op) {
+    return part != NULL && part->op == op;
 }
 
 /* Whether the part is a product with `one`; *other is its other factor, which is an input. */
 static bool is_product(const struct fused_part *part, int32_t one, int *other) {
-    if (!is_op(part, "mul"))
+    if (!is_op(part, &op_mul))
         return false;
     for (int i = 0; i < 2; i++)
         if (part->inputs[i] == one && part->inputs[1 - i] >= 0) {
@@ -54,7 +53,7 @@ static bool is_product(const struct fused_part *part, int32_t one, int *other) {
 /* softplus(x) - x target */
 static bool is_error(const struct attrs_fused *chain, const struct fused_part *part, int32_t *x,
                      struct form *form) {
-    if (!is_op(part, "sub") || !is_op(part_at(chain, part->inputs[0]), "softplus"))
+    if (!is_op(part, &op_sub) || !is_op(part_at(chain, part->inputs[0]), &op_softplus))
         return false;
     *x = part_at(chain, part->inputs[0])->inputs[0];
     return is_product(part_at(chain, part->inputs[1]), *x, &form->target);
@@ -63,13 +62,13 @@ static bool is_error(const struct attrs_fused *chain, const struct fused_part *p
 /* scale sigmoid(x) + target_scale target, in either order */
 static bool is_gradient(const struct attrs_fused *chain, const struct fused_part *part, int32_t x,
                         struct form *form) {
-    if (!is_op(part, "add"))
+    if (!is_op(part, &op_add))
         return false;
     for (int i = 0; i < 2; i++) {
         const struct fused_part *const slope = part_at(chain, part->inputs[i]);
-        for (int j = 0; j < 2 && is_op(slope, "mul"); j++) {
+        for (int j = 0; j < 2 && is_op(slope, &op_mul); j++) {
             const struct fused_part *const sigmoid = part_at(chain, slope->inputs[j]);
-            if (is_op(sigmoid, "sigmoid") && sigmoid->inputs[0] == x &&
+            if (is_op(sigmoid, &op_sigmoid) && sigmoid->inputs[0] == x &&
                 is_product(slope, slope->inputs[j], &form->scale) &&
                 is_product(part_at(chain, part->inputs[1 - i]), form->target, &form->target_scale))
                 return true;
@@ -83,14 +82,14 @@ static bool is_logits(const struct attrs_fused *chain, int32_t x, struct form *f
     const struct fused_part *const sum = part_at(chain, x);
     form->product = sum == NULL ? x : sum->inputs[0];
     form->bias = sum == NULL ? NONE : sum->inputs[1];
-    return sum == NULL || (is_op(sum, "add") && form->product >= 0 && form->bias >= 0);
+    return sum == NULL || (is_op(sum, &op_add) && form->product >= 0 && form->bias >= 0);
 }
 
 static bool find_form(const struct attrs_fused *chain, struct form *form) {
     int32_t x = 0;
     if (chain->n_outputs != 2)
         return false;
-    form->error = is_op(&chain->parts[chain->outputs[0]], "sub") ? 0 : 1;
+    form->error = is_op(&chain->parts[chain->outputs[0]], &op_sub) ? 0 : 1;
     form->gradient = 1 - form->error;
     return is_error(chain, &chain->parts[chain->outputs[form->error]], &x, form) &&
            is_gradient(chain, &chain->parts[chain->outputs[form->gradient]], x, form) &&

@@ -24,11 +24,6 @@ typedef int32_t index16 __attribute__((vector_size(64)));
 #define SHUFFLE4(a, b, ...) __builtin_shuffle(a, b, (index4){__VA_ARGS__})
 #define SHUFFLE8(a, b, ...) __builtin_shuffle(a, b, (index8){__VA_ARGS__})
 #define SHUFFLE16(a, b, ...) __builtin_shuffle(a, b, (index16){__VA_ARGS__})
-#define QUARTER_LOW1(a, b) SHUFFLE4(a, b, 0, 4, 2, 6)
-#define QUARTER_HIGH1(a, b) SHUFFLE4(a, b, 1, 5, 3, 7)
-#define QUARTER_LOW2(a, b) SHUFFLE4(a, b, 0, 1, 4, 5)
-#define QUARTER_HIGH2(a, b) SHUFFLE4(a, b, 2, 3, 6, 7)
-
 #endif
 
 #define LOW1(a, b) SHUFFLE16(a, b, 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30)

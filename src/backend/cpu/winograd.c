@@ -3,9 +3,8 @@
  * data: 36 products of small matrices for 16 pixels instead of 144 (16 for 4 instead of 36), at the
  * price of sums before and after. Tiles of one form are numbered through all images; a thread takes
  * lots of tiles so small that the transformed pixels stay in its L2 cache, and when it is done with
- * its own, lots of others. Backward data is the
- * forward computation with turned filters. Each tile is computed by itself, so bits do not depend
- * on threads. Test: tests/test_kernels_winograd.c
+ * its own, lots of others. Backward data is the forward computation with turned filters. Each tile
+ * is computed by itself, so bits do not depend on threads. Test: tests/test_kernels_winograd.c
  */
 #include "backend/cpu/winograd.h"
 #include "backend/cpu/conv_finish.h"
