@@ -38,6 +38,10 @@ enum {
     STREAM_RUN_BYTES = 24 * 1024 /* the same of the L1 cache, where results are not in the way */
 };
 
+/* Hides where a number or a pointer comes from, so that what is reached from it is reached by an
+ * instruction's own address and not from a register for each, of which there are too few. */
+#define OPAQUE(x) __asm__("" : "+r"(x))
+
 #define UNROLLED _Pragma("GCC unroll 20")
 
 /* Pixels of a run, at least one block of them; pixel_floats: of a panel. */
@@ -211,27 +215,44 @@ static void of_images(const struct image_products *all) {
 /* ---- sums over pixels: columns of the matrix are vectors ---- */
 
 /* images and vectors are constants where this is called; `pixels` from x and panel on. The whole
- * pixel is one piece of code, with what comes next fetched here and there. */
+ * pixel is one piece of code, with what comes next fetched here and there. Images are reached in
+ * threes, from a pointer and one or two strides. */
 VEC_INLINE void dot_tile(const int images, const int vectors, const struct image_dots *q,
                          int64_t pixels, const float *x, const float *panel, float *sums) {
+    enum { MOST = (IMAGES + 2) / 3 };
+    const int threes = (images + 2) / 3;
+    const float *image[MOST];
     vector sum[IMAGES][2];
+    int64_t stride = q->x_image;
+    UNROLLED for (int t = 0; t < threes; t++) image[t] = x + 3 * t * stride;
     UNROLLED for (int i = 0; i < images; i++) {
         VEC_UNROLLED for (int v = 0; v < vectors; v++) sum[i][v] = vec_zero();
     }
     for (int64_t p = 0; p < pixels; p++) {
+        const float *row = panel;
         VEC_UNROLLED for (int c = 0; c < BLOCK; c++) {
-            const float *const row = panel + c * q->panel_channel;
             vector w[2];
             VEC_UNROLLED for (int v = 0; v < vectors; v++) w[v] = vec_load(row + v * VEC_LANES);
-            VEC_UNROLLED for (int i = c; i < images; i += BLOCK)
-                __builtin_prefetch(x + i * q->x_image + DOT_AHEAD * BLOCK);
+            row += q->panel_channel;
+            OPAQUE(row);
+            OPAQUE(stride);
+            UNROLLED for (int i = c; i < images; i += BLOCK)
+                __builtin_prefetch(image[i / 3] + i % 3 * stride + DOT_AHEAD * BLOCK);
             UNROLLED for (int i = 0; i < images; i++) {
-                const vector factor = vec_set(x[i * q->x_image + c]);
+                const float *const at = image[i / 3] + i % 3 * stride + c;
+                if (vectors == 1) {
+                    sum[i][0] = vec_fma_at(at, w[0], sum[i][0]);
+                    continue;
+                }
+                const vector factor = vec_set(*at);
                 VEC_UNROLLED for (int v = 0; v < vectors; v++) sum[i][v] =
                     vec_fma(factor, w[v], sum[i][v]);
             }
         }
-        x += BLOCK;
+        UNROLLED for (int t = 0; t < threes; t++) {
+            image[t] += BLOCK;
+            OPAQUE(image[t]);
+        }
         panel += q->width;
     }
     UNROLLED for (int i = 0; i < images; i++) {

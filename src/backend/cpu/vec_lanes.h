@@ -159,9 +159,6 @@ VEC_INLINE vector vec_mul(vector x, vector y) {
 VEC_INLINE vector vec_fma(vector x, vector y, vector z) {
     return _mm256_fmadd_ps(x, y, z);
 }
-VEC_INLINE vector vec_fma_at(const float *x, vector y, vector z) {
-    return vec_fma(vec_set(*x), y, z);
-}
 VEC_INLINE vector vec_fnma(vector x, vector y, vector z) {
     return _mm256_fnmadd_ps(x, y, z);
 }
@@ -285,6 +282,9 @@ VEC_INLINE vector vec_minus_abs(vector x) {
 }
 
 #if CUPEL_VEC_ISA < 2
+VEC_INLINE vector vec_fma_at(const float *x, vector y, vector z) {
+    return vec_fma(vec_set(*x), y, z);
+}
 /* 2^whole is applied as 2^(whole + 64) and 2^-64, of which only the second rounds. */
 VEC_INLINE vector vec_scale(vector x, vector t, vector whole) {
     (void)whole;
