@@ -277,6 +277,10 @@ VEC_INLINE vector vec_select(vector condition, vector x, vector y) {
 
 #endif
 
+/* Asks for the line of memory at an address, which may be any, as far as the L2 cache. */
+VEC_INLINE void vec_fetch(const float *at) {
+    __builtin_prefetch(at, 0, 2);
+}
 VEC_INLINE vector vec_minus_abs(vector x) {
     return (vector)((vector_bits)x | INT32_MIN);
 }

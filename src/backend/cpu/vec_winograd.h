@@ -26,6 +26,7 @@ enum winograd_form { WINOGRAD_4X4, WINOGRAD_4X2, WINOGRAD_2X4, WINOGRAD_2X2, WIN
 /* One block of channels of all images: [h][w][block] each, `stride` floats apart. */
 struct winograd_images {
     int64_t h, w, stride;
+    int block;
 };
 
 /* Where a tile's pixels begin; outside the image there are zeros. */
@@ -68,10 +69,13 @@ struct vec_winograd_product_table {
     int tiles;      /* that product() takes at once, of results of one or two blocks */
     int wide_tiles; /* of results of up to `widest` blocks */
     int widest;
+    /* Lines of 64 bytes that product() asks for with each block, when it takes so many tiles. */
+    int fetches, wide_fetches;
     /* m [width][tiles][block] = v [blocks][tiles][block] times u [block * blocks][block * width],
-     * blocks v_stride and m_stride apart; width is 1, 2 or widest. m may be v. */
+     * blocks v_stride and m_stride apart; width is 1, 2 or widest. m may be v. Meanwhile lines of
+     * memory come from `ahead` on, at any address, into the L2 cache. */
     void (*product)(const float *v, int64_t v_stride, const float *u, int64_t blocks, int tiles,
-                    int width, float *m, int64_t m_stride);
+                    int width, float *m, int64_t m_stride, const float *ahead);
     /* d[i * d_stride + o] += sum over k of v[k * v_stride + i] z[k * z_stride + o],
      * i < rows (whole blocks), o < block * width; width is 1, 2 or widest. */
     void (*accumulate)(const float *v, int64_t v_stride, const float *z, int64_t z_stride,

@@ -20,12 +20,22 @@ enum {
     WIDEST = CUPEL_VEC_ISA == 2 ? 4 : 2,
     ROWS = 4, /* of gradients: channels are a multiple */
     MOST_ROWS = 8,
+    LINE = 16, /* floats that memory hands over */
+    FETCHES = CUPEL_VEC_ISA == 2 ? 12 : 1,
+    WIDE_FETCHES = CUPEL_VEC_ISA == 2 ? 8 : 1
 };
 
-/* Of how many tiles the instructions themselves broadcast the factor: all where two vectors share
- * it; of four vectors every third tile, since each reads it anew. */
+/* One of a block's fetches in every few of its channels. */
+VEC_INLINE void fetch_within(const float *ahead, int k, int fetches) {
+    const int before = k * fetches / VEC_LANES;
+    if ((k + 1) * fetches / VEC_LANES > before)
+        vec_fetch(ahead + before * LINE);
+}
+
+/* Of how many tiles the instructions themselves broadcast the factor, each time anew: three of four
+ * where two vectors share it, of four vectors every third tile. */
 VEC_INLINE bool broadcast_within(int tile, int width) {
-    return width < 4 || tile % 3 == 2;
+    return width < 4 ? tile % 4 != 0 : tile % 3 == 2;
 }
 
 /* sum += x row */
@@ -38,7 +48,8 @@ VEC_INLINE void multiply_row(const float *x, const vector *row, int width, bool 
 }
 
 VEC_INLINE void product_of(const float *v, int64_t v_stride, const float *u, int64_t blocks,
-                           int tiles, int width, float *m, int64_t m_stride) {
+                           int tiles, int width, float *m, int64_t m_stride, const float *ahead) {
+    const int fetches = tiles == WIDE_TILES ? WIDE_FETCHES : FETCHES;
     vector sum[TILES][WIDEST];
     VEC_UNROLLED
     for (int t = 0; t < tiles; t++)
@@ -48,6 +59,7 @@ VEC_INLINE void product_of(const float *v, int64_t v_stride, const float *u, int
         VEC_UNROLLED
         for (int k = 0; k < VEC_LANES; k++) {
             vector row[WIDEST];
+            fetch_within(ahead, k, fetches);
             VEC_UNROLLED
             for (int i = 0; i < width; i++)
                 row[i] = vec_load(u + (k * width + i) * VEC_LANES);
@@ -57,6 +69,7 @@ VEC_INLINE void product_of(const float *v, int64_t v_stride, const float *u, int
         }
         v += v_stride;
         u += VEC_LANES * VEC_LANES * width;
+        ahead += fetches * LINE;
     }
     VEC_UNROLLED
     for (int t = 0; t < tiles; t++)
@@ -65,17 +78,17 @@ VEC_INLINE void product_of(const float *v, int64_t v_stride, const float *u, int
 }
 
 static void product(const float *v, int64_t v_stride, const float *u, int64_t blocks, int tiles,
-                    int width, float *m, int64_t m_stride) {
+                    int width, float *m, int64_t m_stride, const float *ahead) {
     if (width == WIDEST && tiles == WIDE_TILES)
-        product_of(v, v_stride, u, blocks, WIDE_TILES, WIDEST, m, m_stride);
+        product_of(v, v_stride, u, blocks, WIDE_TILES, WIDEST, m, m_stride, ahead);
     else if (width == 2 && tiles == WIDE_TILES)
-        product_of(v, v_stride, u, blocks, WIDE_TILES, 2, m, m_stride);
+        product_of(v, v_stride, u, blocks, WIDE_TILES, 2, m, m_stride, ahead);
     else if (tiles == WIDE_TILES)
-        product_of(v, v_stride, u, blocks, WIDE_TILES, 1, m, m_stride);
+        product_of(v, v_stride, u, blocks, WIDE_TILES, 1, m, m_stride, ahead);
     else if (width == 2)
-        product_of(v, v_stride, u, blocks, TILES, 2, m, m_stride);
+        product_of(v, v_stride, u, blocks, TILES, 2, m, m_stride, ahead);
     else
-        product_of(v, v_stride, u, blocks, TILES, 1, m, m_stride);
+        product_of(v, v_stride, u, blocks, TILES, 1, m, m_stride, ahead);
 }
 
 /* The sums of these tiles first, then what was there: so nothing waits for it. */
@@ -137,6 +150,8 @@ const struct vec_winograd_product_table CUPEL_VEC(vec_winograd_product) = {
     .tiles = TILES,
     .wide_tiles = WIDE_TILES,
     .widest = WIDEST,
+    .fetches = FETCHES,
+    .wide_fetches = WIDE_FETCHES,
     .product = product,
     .accumulate = accumulate,
 };

@@ -3,11 +3,14 @@
  * data: 36 products of small matrices for 16 pixels instead of 144 (16 for 4 instead of 36), at the
  * price of sums before and after. Tiles of one form are numbered through all images; a thread takes
  * lots of tiles so small that the transformed pixels stay in its L2 cache, and when it is done with
- * its own, lots of others. Backward data is the forward computation with turned filters. Each tile
- * is computed by itself, so bits do not depend on threads. Test: tests/test_kernels_winograd.c
+ * its own, lots of others. What it will read next comes from memory while it multiplies. Backward
+ * data is the forward computation with turned filters. Each tile is computed by itself, so bits do
+ * not depend on threads. Test: tests/test_kernels_winograd.c
  */
 #include "backend/cpu/winograd.h"
+
 #include "backend/cpu/conv_finish.h"
+#include "backend/cpu/winograd_ahead.h"
 #include "base/memory.h"
 #include "base/parallel.h"
 
@@ -19,16 +22,25 @@ enum {
     CACHED_BYTES = 8 << 20
 };
 
+/* Tiles that are taken at once. */
+struct lot {
+    const struct winograd_part *part;
+    int64_t first, n;
+};
+
 struct winograd_state {
     struct winograd_shape shape;
+    struct lot *lots; /* in the order of images */
+    int64_t n_lots;
     int width;    /* blocks of the result that a product makes at once */
     int group;    /* tiles that a product takes at once */
     int groups;   /* of a lot */
     bool flipped; /* backward data */
     struct conv_finish_plan finish;
     bool past_caches;
-    /* Floats: a lot's block of channels, a plane of pixels and of products, a thread's scratch. */
-    int64_t lot, v_stride, m_stride, thread_floats;
+    /* Floats: a lot's block of channels, a plane of pixels and of products, a thread's scratch;
+     * what a product asks of memory for later. */
+    int64_t lot, v_stride, m_stride, thread_floats, stretch;
 };
 
 static bool accept_either(const struct kernel_request *request, bool small, const char **why) {
@@ -112,6 +124,61 @@ static int lot_tiles(int64_t channels) {
     return channels <= 32 ? LOT_TILES : channels <= 64 ? 36 : channels <= 128 ? 28 : 14;
 }
 
+static int64_t smaller(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+static int64_t groups_of(const struct winograd_state *s, int64_t tiles) {
+    return (tiles + s->group - 1) / s->group;
+}
+
+/* Lots of a part: as many tiles each as fit, no more than needed to be even. */
+static int64_t lots_of(const struct winograd_state *s, const struct winograd_part *part,
+                       int threads) {
+    const int64_t groups = groups_of(s, part->tiles);
+    const int64_t lots = (groups + s->groups - 1) / s->groups;
+    const int64_t even = (lots + threads - 1) / threads * threads;
+    return even < groups ? even : groups;
+}
+
+static struct lot lot_at(const struct winograd_state *s, const struct winograd_part *part,
+                         int64_t index, int64_t lots) {
+    const int64_t groups = groups_of(s, part->tiles);
+    const int64_t begin = groups * index / lots * s->group;
+    const int64_t end = smaller(groups * (index + 1) / lots * s->group, part->tiles);
+    return (struct lot){part, begin, end - begin};
+}
+
+/* Lots of all parts, those of the same images beside each other: the edges of an image read what
+ * its other tiles read just before. */
+static cupel_status list_lots(struct winograd_state *s, int threads, struct cupel_error *error) {
+    const struct winograd_shape *shape = &s->shape;
+    int64_t lots[WINOGRAD_FORMS], taken[WINOGRAD_FORMS] = {0};
+    for (int p = 0; p < shape->n_parts; p++)
+        s->n_lots += lots[p] = lots_of(s, &shape->parts[p], threads);
+    s->lots = cupel_alloc((size_t)s->n_lots, sizeof *s->lots);
+    if (s->lots == NULL)
+        return cupel_fail_memory(error, "a convolution's plan",
+                                 (size_t)s->n_lots * sizeof *s->lots);
+    for (int64_t i = 0; i < s->n_lots; i++) {
+        int next = 0; /* the part of which the smallest share is listed */
+        for (int p = 1; p < shape->n_parts; p++)
+            if ((taken[p] + 1) * lots[next] < (taken[next] + 1) * lots[p])
+                next = p;
+        s->lots[i] = lot_at(s, &shape->parts[next], taken[next], lots[next]);
+        taken[next]++;
+    }
+    return CUPEL_STATUS_OK;
+}
+
+static void drop_winograd(struct kernel_plan *plan) {
+    struct winograd_state *s = plan->state;
+    if (s != NULL)
+        cupel_free(s->lots);
+    cupel_free(s);
+    plan->state = NULL;
+}
+
 static cupel_status plan_either(struct kernel_plan *plan, const struct kernel_request *request,
                                 bool small, struct cupel_error *error) {
     const cupel_op_view *view = &request->view;
@@ -128,6 +195,8 @@ static cupel_status plan_either(struct kernel_plan *plan, const struct kernel_re
     const struct vec_winograd_product_table *products = s->shape.products;
     s->width = s->shape.to_blocks >= products->widest ? products->widest : 2;
     s->group = s->width > 2 ? products->wide_tiles : products->tiles;
+    s->stretch = WINOGRAD_LINE * s->shape.from_blocks *
+                 (s->width > 2 ? products->wide_fetches : products->fetches);
     s->groups = lot_tiles(channels) / s->group;
     const int64_t group = (int64_t)s->group * s->shape.block;
     s->lot = s->groups * group;
@@ -136,6 +205,11 @@ static cupel_status plan_either(struct kernel_plan *plan, const struct kernel_re
     s->thread_floats = WINOGRAD_PLANES * (s->v_stride + s->m_stride);
     plan->state = s;
     plan->threads = request->threads < 1 ? 1 : request->threads;
+    const cupel_status status = list_lots(s, plan->threads, error);
+    if (status != CUPEL_STATUS_OK) {
+        drop_winograd(plan);
+        return status;
+    }
     plan->scratch_bytes = (size_t)plan->threads * (size_t)s->thread_floats * sizeof(float);
     plan->n_packs = 1;
     plan->packs[0] = (struct kernel_pack){
@@ -155,29 +229,13 @@ static cupel_status plan_small(struct kernel_plan *plan, const struct kernel_req
     return plan_either(plan, request, true, error);
 }
 
-static void drop_winograd(struct kernel_plan *plan) {
-    cupel_free(plan->state);
-    plan->state = NULL;
-}
-
 /* ---- running ---- */
-
-static int64_t smaller(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
 
 struct winograd_run {
     const struct winograd_state *state;
     const void *const *inputs;
     const float *from, *filters;
     float *to, *scratch;
-    int threads;
-};
-
-/* Tiles that are taken at once. */
-struct lot {
-    const struct winograd_part *part;
-    int64_t first, n;
 };
 
 /* v: [plane][block][tile][channel]. Block after block, so that the processor sees streams of pixels
@@ -225,43 +283,44 @@ static void write_tiles(const struct winograd_run *run, const struct lot *lot, s
 }
 
 static void multiply(const struct winograd_run *run, const struct lot *lot, struct strip strip,
-                     const float *v, struct products products) {
+                     const float *v, struct products products, struct winograd_ahead *ahead) {
     const struct winograd_state *s = run->state;
     const struct winograd_shape *shape = &s->shape;
     const struct winograd_part *part = lot->part;
     const int64_t group = (int64_t)s->group * shape->block;
     const int64_t filter = shape->from_blocks * shape->block * shape->block * strip.width;
-    const int64_t groups = (lot->n + s->group - 1) / s->group;
+    const int64_t groups = groups_of(s, lot->n);
     const float *filters = run->filters + strip_offset(s, strip);
     for (int i = 0; i < part->n_planes; i++)
-        for (int64_t g = 0; g < groups; g++)
-            shape->products->product(
-                v + part->planes[i] * s->v_stride + g * group, s->lot,
-                filters + winograd_slot(shape, part, i) * filter, shape->from_blocks, s->group,
-                strip.width, products.m + part->planes[i] * products.stride + g * group, s->lot);
+        for (int64_t g = 0; g < groups; g++) {
+            const float *from = v + part->planes[i] * s->v_stride + g * group;
+            shape->products->product(from, s->lot, filters + winograd_slot(shape, part, i) * filter,
+                                     shape->from_blocks, s->group, strip.width,
+                                     products.m + part->planes[i] * products.stride + g * group,
+                                     s->lot, winograd_ahead_next(ahead, from));
+        }
 }
 
-/* Lots of a part: as many tiles each as fit, no more than needed to be even. */
-static int64_t lots_of(const struct winograd_state *s, const struct winograd_part *part,
-                       int threads) {
-    const int64_t groups = (part->tiles + s->group - 1) / s->group;
-    const int64_t lots = (groups + s->groups - 1) / s->groups;
-    const int64_t even = (lots + threads - 1) / threads * threads;
-    return even < groups ? even : groups;
-}
-
-static struct lot lot_at(const struct winograd_run *run, int64_t index) {
+/* While a lot is multiplied, its own masks are asked for, then the next lot's pixels. */
+static void look_ahead(const struct winograd_run *run, int64_t index,
+                       struct winograd_ahead *ahead) {
     const struct winograd_state *s = run->state;
-    const struct winograd_part *part = s->shape.parts;
-    int64_t lots;
-    while (index >= (lots = lots_of(s, part, run->threads))) {
-        index -= lots;
-        part++;
+    const struct winograd_shape *shape = &s->shape;
+    const struct lot *lot = &s->lots[index], *next = lot + 1;
+    const int64_t groups = groups_of(s, lot->n);
+    const int64_t strips = (shape->to_blocks + s->width - 1) / s->width;
+    struct winograd_tile tiles[LOT_TILES];
+    winograd_ahead_begin(ahead, s->stretch, lot->part->n_planes * groups * strips);
+    if (s->finish.mask >= 0) {
+        winograd_tiles(lot->part, (const int64_t[2]){0, 0}, lot->first, lot->n, tiles);
+        winograd_ahead_add(ahead, &shape->to, run->inputs[s->finish.mask], shape->to_blocks,
+                           lot->part, tiles, lot->n, 0);
     }
-    const int64_t groups = (part->tiles + s->group - 1) / s->group;
-    const int64_t begin = groups * index / lots * s->group;
-    const int64_t end = smaller(groups * (index + 1) / lots * s->group, part->tiles);
-    return (struct lot){part, begin, end - begin};
+    if (index + 1 < s->n_lots) {
+        winograd_tiles(next->part, shape->padding, next->first, next->n, tiles);
+        winograd_ahead_add(ahead, &shape->from, run->from, shape->from_blocks, next->part, tiles,
+                           next->n, 2);
+    }
 }
 
 static void run_lots(void *context, int64_t begin, int64_t end, int thread) {
@@ -269,14 +328,16 @@ static void run_lots(void *context, int64_t begin, int64_t end, int thread) {
     const struct winograd_state *s = run->state;
     float *v = run->scratch + thread * s->thread_floats;
     for (int64_t i = begin; i < end; i++) {
-        const struct lot lot = lot_at(run, i);
+        const struct lot *lot = &s->lots[i];
         struct strip strip;
-        read_tiles(run, &lot, v);
+        struct winograd_ahead ahead;
+        look_ahead(run, i, &ahead);
+        read_tiles(run, lot, v);
         for (int64_t b = 0; b < s->shape.to_blocks; b += strip.width) {
             strip = strip_at(s, b);
             const struct products products = products_of(s, strip, v);
-            multiply(run, &lot, strip, v, products);
-            write_tiles(run, &lot, strip, products);
+            multiply(run, lot, strip, v, products, &ahead);
+            write_tiles(run, lot, strip, products);
         }
     }
     s->shape.table->drain();
@@ -291,12 +352,9 @@ static cupel_status run_winograd(const struct kernel_plan *plan, const struct ke
         .filters = call->inputs[1],
         .to = call->outputs[0],
         .scratch = call->scratch,
-        .threads = call->threads < plan->threads ? call->threads : plan->threads,
     };
-    int64_t lots = 0;
-    for (int p = 0; p < s->shape.n_parts; p++)
-        lots += lots_of(s, &s->shape.parts[p], run.threads);
-    parallel_each(run.threads, lots, run_lots, &run);
+    const int threads = call->threads < plan->threads ? call->threads : plan->threads;
+    parallel_each(threads, s->n_lots, run_lots, &run);
     return CUPEL_STATUS_OK;
 }
 

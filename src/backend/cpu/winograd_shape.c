@@ -82,8 +82,10 @@ static void add_part(struct winograd_shape *shape, enum winograd_form form, stru
 
 static struct winograd_images images_of(const cupel_desc *desc) {
     const int64_t *dims = desc->shape.dims;
-    return (struct winograd_images){
-        .h = dims[2], .w = dims[3], .stride = dims[1] * dims[2] * dims[3]};
+    return (struct winograd_images){.h = dims[2],
+                                    .w = dims[3],
+                                    .stride = dims[1] * dims[2] * dims[3],
+                                    .block = cpu_vec_winograd()->block};
 }
 
 struct winograd_shape winograd_shape_of(bool small, const cupel_desc *from, const cupel_desc *to,
