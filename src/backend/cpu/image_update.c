@@ -163,7 +163,7 @@ static cupel_status run_image_update(const struct kernel_plan *plan,
 const struct kernel image_update_kernels[] = {
     {.op = "image_update",
      .name = "vec:image_update",
-     .revision = 4,
+     .revision = 5,
      .accept = accept_image_update,
      .plan = plan_image_update,
      .run = run_image_update,

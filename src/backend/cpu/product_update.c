@@ -123,7 +123,7 @@ static cupel_status run_product_update(const struct kernel_plan *plan,
 const struct kernel product_update_kernels[] = {
     {.op = "product_update",
      .name = "vec:product-update",
-     .revision = 3,
+     .revision = 4,
      .accept = accept_product_update,
      .plan = plan_product_update,
      .run = run_product_update,

@@ -203,8 +203,8 @@ static cupel_status run_updates(const struct kernel_plan *plan, const struct ker
     }
 
 const struct kernel update_kernels[] = {
-    UPDATE_KERNEL("adam_update", "vec:adam", 4, accept_adam),
+    UPDATE_KERNEL("adam_update", "vec:adam", 5, accept_adam),
     UPDATE_KERNEL("sgd_update", "vec:sgd", 1, accept_sgd),
-    UPDATE_KERNEL("sweep", "vec:sweep", 4, accept_sweep),
+    UPDATE_KERNEL("sweep", "vec:sweep", 5, accept_sweep),
     {.op = NULL},
 };

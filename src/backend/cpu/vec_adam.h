@@ -9,8 +9,9 @@
 #include "backend/cpu/vec_lanes.h"
 #include "backend/cpu/vec_update.h"
 
-/* Vectors, so that none waits for itself alone, and as many as there are registers for. */
-enum { ADAM_TOGETHER = CUPEL_VEC_ISA == 2 ? 3 : 2 };
+/* Vectors, so that none waits for itself alone, and as many as there are registers for; half of
+ * them where fewer are left. */
+enum { ADAM_TOGETHER = CUPEL_VEC_ISA == 2 ? 6 : 2, ADAM_HALF = ADAM_TOGETHER / 2 };
 
 #define ADAM_EACH VEC_UNROLLED for (int u = 0; u < n; u++)
 
@@ -29,10 +30,9 @@ VEC_INLINE void adam_scale(const int n, const struct adam_numbers *s, const vect
     ADAM_EACH inverse[u] = _mm512_fixupimm_ps(inverse[u], v[u], zero_of_zero, 0);
     ADAM_EACH root[u] = vec_mul(v[u], inverse[u]);
     ADAM_EACH rest[u] = vec_fnma(root[u], inverse[u], one);
-    ADAM_EACH x[u] = vec_fma(root[u], c, e);
+    ADAM_EACH rest[u] = vec_fma(rest[u], vec_set(0.5F * s->correction), c);
+    ADAM_EACH x[u] = vec_fma(root[u], rest[u], e);
     ADAM_EACH scale[u] = _mm512_rcp14_ps(x[u]);
-    ADAM_EACH root[u] = vec_mul(root[u], vec_set(0.5F * s->correction));
-    ADAM_EACH x[u] = vec_fma(root[u], rest[u], x[u]);
     ADAM_EACH rest[u] = vec_fnma(x[u], scale[u], one);
     ADAM_EACH scale[u] = vec_fma(scale[u], rest[u], scale[u]);
     ADAM_EACH scale[u] = _mm512_fixupimm_ps(scale[u], v[u], zero_of_infinity, 0);
@@ -99,6 +99,9 @@ VEC_INLINE void adam_loop(const bool plain, int64_t n, const struct adam_numbers
     int64_t i = 0;
     for (; i + ADAM_TOGETHER * VEC_LANES <= n; i += ADAM_TOGETHER * VEC_LANES)
         adam_whole(ADAM_TOGETHER, plain, numbers, p + i, g + i, m + i, v + i, p_out + i, m_out + i,
+                   v_out + i);
+    for (; i + ADAM_HALF * VEC_LANES <= n; i += ADAM_HALF * VEC_LANES)
+        adam_whole(ADAM_HALF, plain, numbers, p + i, g + i, m + i, v + i, p_out + i, m_out + i,
                    v_out + i);
     for (; i + VEC_LANES <= n; i += VEC_LANES)
         adam_whole(1, plain, numbers, p + i, g + i, m + i, v + i, p_out + i, m_out + i, v_out + i);

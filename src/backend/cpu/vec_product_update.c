@@ -3,7 +3,8 @@
  * is summed in registers over k in order, as vec_matmul.c does it, and laid into a strip in the L1
  * cache, which the update then uses up. A strip holds whole rows where they are short, because
  * whole rows lie side by side in the parameter and its moments; of longer ones it holds a part, and
- * what its update touches is fetched while it is summed. Interleaving the two gains
+ * what its update touches is fetched while it is summed, a little at each second step. A few
+ * columns beside whole vectors are summed beforehand for several strips. Interleaving the two gains
  * nothing: both keep the multiply-adds' units busy. Test: tests/test_kernels_product_update.c
  */
 #include "backend/cpu/vec_product_update.h"
@@ -19,8 +20,10 @@ enum { ROWS = 6 }; /* 12 sums, 2 vectors, 1 factor: 15 of 16 registers */
 enum {
     TOGETHER = 4,    /* steps of k in one turn of the loop */
     FEW_COLUMNS = 4, /* beside whole vectors */
-    WHOLE = 160,     /* elements of a row, of which whole rows make a strip */
-    PART = 96        /* of a longer row */
+    FEW_VECTORS = 3, /* of rows, summed together for these */
+    FEW_ROWS = FEW_VECTORS * VEC_LANES,
+    WHOLE = 160, /* elements of a row, of which whole rows make a strip */
+    PART = 96    /* of a longer row */
 };
 
 /* Some rows of one vector (its first `lanes`) or of two. */
@@ -66,11 +69,9 @@ VEC_INLINE void sum_tile(const int rows, const int vectors, const struct product
         sum[r][1] = vec_set(0.0F);
     }
     for (; k + TOGETHER <= work->depth; k += TOGETHER) {
-        if (tile->fetch && k / 2 < rows)
-            fetch_row(work, tile, k / 2);
-        if (tile->fetch && k / 2 + 1 < rows)
-            fetch_row(work, tile, k / 2 + 1);
         VEC_UNROLLED for (int step = 0; step < TOGETHER; step++) {
+            if (step % 2 == 0 && tile->fetch && (k + step) / 2 < rows)
+                fetch_row(work, tile, (k + step) / 2);
             add_step(rows, vectors, tile, a, b, sum);
             a += work->m;
             b += work->n;
@@ -127,34 +128,48 @@ static const tile_function tiles[ROWS][2] = {
 #endif
 };
 
-/* Of the last columns, where they are few, with lanes along the rows: one sum a column instead of
- * one a row. `columns` is a constant where this is called. */
-VEC_INLINE void sum_columns(const int columns, int rows, const struct product_update_work *work,
-                            const struct tile *tile) {
-    const vector_mask lanes = vec_first(rows);
-    const float *a = work->a + tile->row, *b = work->b + tile->column;
-    vector sum[FEW_COLUMNS];
-    float turned[FEW_COLUMNS][VEC_LANES];
-    VEC_UNROLLED for (int c = 0; c < columns; c++) sum[c] = vec_set(0.0F);
+/* The sums of the last columns, where these are few: [FEW_COLUMNS, FEW_ROWS]. */
+typedef float few_sums[FEW_COLUMNS][FEW_ROWS];
+
+/* With lanes along the rows: a sum or three a column instead of one a row, and no sum waits for
+ * itself alone. columns and vectors, of which the last may be a part, are constants where this is
+ * called. */
+VEC_INLINE void sum_columns(const int columns, const int vectors,
+                            const struct product_update_work *work, int64_t row, int64_t rows,
+                            few_sums to) {
+    const vector_mask rest = vec_first((int)(rows - (vectors - 1) * VEC_LANES));
+    const float *a = work->a + row, *b = work->b + work->n - columns;
+    vector sum[FEW_COLUMNS][FEW_VECTORS], x[FEW_VECTORS];
+    VEC_UNROLLED for (int c = 0; c < columns; c++) VEC_UNROLLED for (int i = 0; i < vectors; i++)
+        sum[c][i] = vec_set(0.0F);
     for (int64_t k = 0; k < work->depth; k++) {
-        const vector x = vec_load_if(lanes, a);
-        VEC_UNROLLED for (int c = 0; c < columns; c++) sum[c] = vec_fma(vec_set(b[c]), x, sum[c]);
+        VEC_UNROLLED for (int i = 0; i < vectors; i++) x[i] =
+            i < vectors - 1 ? vec_load(a + i * VEC_LANES) : vec_load_if(rest, a + i * VEC_LANES);
+        VEC_UNROLLED for (int c = 0; c < columns; c++)
+            VEC_UNROLLED for (int i = 0; i < vectors; i++) sum[c][i] =
+                vec_fma(vec_set(b[c]), x[i], sum[c][i]);
         a += work->m;
         b += work->n;
     }
-    VEC_UNROLLED for (int c = 0; c < columns; c++) vec_store(turned[c], sum[c]);
-    for (int r = 0; r < rows; r++)
-        VEC_UNROLLED for (int c = 0; c < columns; c++) tile->gradient[r * tile->stride + c] =
-            turned[c][r];
+    VEC_UNROLLED for (int c = 0; c < columns; c++) VEC_UNROLLED for (int i = 0; i < vectors; i++)
+        vec_store(to[c] + i * VEC_LANES, sum[c][i]);
 }
 
-static void sum_few_columns(int rows, const struct product_update_work *work,
-                            const struct tile *tile) {
-    switch (tile->lanes) {
-    case 1: sum_columns(1, rows, work, tile); break;
-    case 2: sum_columns(2, rows, work, tile); break;
-    case 3: sum_columns(3, rows, work, tile); break;
-    case 4: sum_columns(4, rows, work, tile); break;
+#define FEW(columns, vectors) \
+    case (columns - 1) * FEW_VECTORS + vectors - 1: \
+        sum_columns(columns, vectors, work, row, rows, to); \
+        break;
+#define FEW_OF(columns) FEW(columns, 1) FEW(columns, 2) FEW(columns, 3)
+
+/* Of `rows` rows from `row` on, at most FEW_ROWS. */
+static void sum_few_columns(int columns, const struct product_update_work *work, int64_t row,
+                            int64_t rows, few_sums to) {
+    const int vectors = (int)(rows + VEC_LANES - 1) / VEC_LANES;
+    switch ((columns - 1) * FEW_VECTORS + vectors - 1) {
+        FEW_OF(1)
+        FEW_OF(2)
+        FEW_OF(3)
+        FEW_OF(4)
     default: break;
     }
 }
@@ -171,9 +186,10 @@ static void update(const struct product_update_work *work, int64_t at, int64_t n
     }
 }
 
-/* The gradient of rows [from, to), at most ROWS, and n columns, then its update. */
+/* The gradient of rows [from, to), at most ROWS, and n columns, then its update. few: the sums of
+ * the last columns from row `from` on, or NULL. */
 static void run_strip(const struct product_update_work *work, int64_t from, int64_t to,
-                      int64_t column, int64_t n) {
+                      int64_t column, int64_t n, const float *few) {
     _Alignas(64) float strip[ROWS * WHOLE];
     const bool whole = n == work->n;
     struct tile tile = {.row = from, .column = column, .fetch = !whole, .stride = n};
@@ -182,10 +198,12 @@ static void run_strip(const struct product_update_work *work, int64_t from, int6
         tile.vectors = left >= 2 * VEC_LANES ? 2 : 1;
         tile.lanes = left < VEC_LANES ? (int)left : VEC_LANES;
         tile.gradient = strip + (tile.column - column);
-        if (left <= FEW_COLUMNS && to - from > FEW_COLUMNS && to - from <= VEC_LANES)
-            sum_few_columns((int)(to - from), work, &tile);
-        else
+        if (few == NULL || left > FEW_COLUMNS)
             tiles[to - from - 1][tile.vectors - 1](work, &tile);
+        else
+            for (int64_t r = 0; r < to - from; r++)
+                for (int64_t c = 0; c < left; c++)
+                    tile.gradient[r * n + c] = few[c * FEW_ROWS + r];
         tile.column += tile.vectors == 2 ? 2 * VEC_LANES : tile.lanes;
     }
     if (whole)
@@ -194,21 +212,32 @@ static void run_strip(const struct product_update_work *work, int64_t from, int6
         update(work, from * work->n + column, n, to - from, strip, n);
 }
 
-static void run_rows(const struct product_update_work *work, int64_t from, int64_t to) {
+static void run_rows(const struct product_update_work *work, int64_t from, int64_t to,
+                     const float *few) {
     const int64_t most = work->n <= WHOLE ? work->n : PART;
     for (int64_t column = 0; column < work->n; column += most) {
         const int64_t left = work->n - column;
-        run_strip(work, from, to, column, left < most ? left : most);
+        run_strip(work, from, to, column, left < most ? left : most, few);
     }
 }
 
 /* Rows that make a block: as even as they can be, or, of whole rows, so many that each block begins
- * with a vector's alignment if the first does. */
+ * with a vector's alignment if the first does. Blocks are taken in groups for their few columns. */
 static void run(const struct product_update_work *work, int64_t first, int64_t last) {
     const int64_t rows = last - first, blocks = (rows + ROWS - 1) / ROWS;
     const int64_t most = work->n <= WHOLE ? ROWS / 4 * 4 : (rows + blocks - 1) / blocks;
-    for (int64_t row = first; row < last; row += most)
-        run_rows(work, row, row + most < last ? row + most : last);
+    const int columns = (int)(work->n % VEC_LANES);
+    const bool few = columns > 0 && columns <= FEW_COLUMNS && rows > FEW_COLUMNS;
+    _Alignas(64) few_sums sums;
+    for (int64_t group = first; group < last; group += FEW_ROWS / most * most) {
+        const int64_t end = group + FEW_ROWS / most * most;
+        const int64_t to = end < last ? end : last;
+        if (few)
+            sum_few_columns(columns, work, group, to - group, sums);
+        for (int64_t row = group; row < to; row += most)
+            run_rows(work, row, row + most < to ? row + most : to,
+                     few ? sums[0] + (row - group) : NULL);
+    }
 }
 
 const struct vec_product_update_table CUPEL_VEC(vec_product_update) = {.run = run};
