@@ -325,6 +325,49 @@ static void unwritten_inputs_are_zero(void **state) {
     close_machine(&m);
 }
 
+/* Lent memory is read where it lies and never written; what does not begin as the device's memory
+ * does is copied; writing ends a loan. */
+static void inputs_are_lent(void **state) {
+    (void)state;
+    static const char *const devices[] = {"reference", "cpu"};
+    static _Alignas(64) float lent[33];
+    for (int d = 0; d < 2; d++) {
+        check_context("device %s", devices[d]);
+        struct machine m = open_machine(devices[d], CUPEL_TYPE_F32);
+        const cupel_node x = cupel_input(m.graph, "x", CUPEL_TYPE_REAL, CUPEL_SHAPE(32));
+        const cupel_output output = {"y", cupel_offset(cupel_relu(x), 2)};
+        compile(&m, false, 1, &output);
+        const float other[32] = {70};
+        float y[32], read[32];
+        for (int i = 0; i < 33; i++)
+            lent[i] = (float)i;
+        for (int from = 0; from < 2; from++) { /* aligned, and not */
+            CHECK_OK(cupel_bindings_lend(m.bindings, "x", lent + from, sizeof y));
+            lent[1] = 30;
+            for (int times = 0; times < 2; times++)
+                run(&m);
+            CHECK_OK(cupel_bindings_read(m.bindings, "y", y, sizeof y));
+            CHECK_OK(cupel_bindings_read(m.bindings, "x", read, sizeof read));
+            for (int i = 0; i < 32; i++) {
+                const float given = i == 1 - from ? (from == 0 ? 30 : 1) : (float)(i + from);
+                CHECK_F64(read[i], given);
+                CHECK_F64(y[i], given + 2);
+                CHECK_F64(lent[i], i == 1 ? 30 : i);
+            }
+            lent[1] = 1;
+        }
+        CHECK_OK(cupel_bindings_lend(m.bindings, "x", lent, sizeof y));
+        CHECK_OK(cupel_bindings_write(m.bindings, "x", other, sizeof other));
+        run(&m);
+        CHECK_OK(cupel_bindings_read(m.bindings, "y", y, sizeof y));
+        CHECK_F64(y[0], 72);
+        CHECK_F64(lent[0], 0);
+        CHECK_STATUS(cupel_bindings_lend(m.bindings, "y", lent, sizeof y), CUPEL_STATUS_NAME);
+        CHECK_STATUS(cupel_bindings_lend(m.bindings, "x", lent, 4), CUPEL_STATUS_SHAPE);
+        close_machine(&m);
+    }
+}
+
 static void inputs_that_nothing_reads_are_gone(void **state) {
     (void)state;
     struct machine m = open_machine("reference", CUPEL_TYPE_F32);
@@ -721,6 +764,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(one_workspace_serves_programs_in_turn),
         cmocka_unit_test(names_sizes_and_bounds_are_checked),
         cmocka_unit_test(unwritten_inputs_are_zero),
+        cmocka_unit_test(inputs_are_lent),
         cmocka_unit_test(inputs_that_nothing_reads_are_gone),
         cmocka_unit_test(two_bindings_do_not_mix),
         cmocka_unit_test(a_step_into_nan_changes_nothing_and_is_replayed),

@@ -4,7 +4,7 @@
  *
  *   1. cupel_program_compile()
  *   2. cupel_workspace_create() once, cupel_workspace_reserve() for each program
- *   3. cupel_bindings_create(), cupel_bindings_write() the inputs
+ *   3. cupel_bindings_create(), cupel_bindings_write() or _lend() the inputs
  *   4. cupel_program_run()
  *   5. cupel_bindings_read() the outputs
  *   6. destroy bindings, workspace, program in this order
@@ -145,6 +145,12 @@ CUPEL_API const char *cupel_bindings_error(const cupel_bindings *bindings);
 CUPEL_API CUPEL_CHECKED cupel_status cupel_bindings_write(cupel_bindings *bindings,
                                                           const char *input, const void *values,
                                                           size_t bytes);
+/* The same without a copy, where the device reads the host's memory and the values begin at a
+ * multiple of 64 bytes; elsewhere they are copied. They must stay where they are, unchanged, for
+ * all runs until the input is written or lent again. */
+CUPEL_API CUPEL_CHECKED cupel_status cupel_bindings_lend(cupel_bindings *bindings,
+                                                         const char *input, const void *values,
+                                                         size_t bytes);
 /* An input of one element of any type from a double: INVALID_ARGUMENT where its type does not have
  * that value, SHAPE for an input of more elements. */
 CUPEL_API CUPEL_CHECKED cupel_status cupel_bindings_write_scalar(cupel_bindings *bindings,

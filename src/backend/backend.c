@@ -146,6 +146,7 @@ cupel_status backend_create(struct backend **out, const char *name) {
         .release = backend_host_release,
         .write = backend_host_write,
         .read = backend_host_read,
+        .reads_host = true,
         .kernels = cpu ? cpu_kernels : ref_device_kernels,
         .channel_block = cpu ? cpu_channel_block() : 1,
         .execute = backend_execute_in_order,

@@ -141,6 +141,7 @@ struct backend {
     void (*release)(struct backend *backend, void *memory, size_t bytes);
     void (*write)(struct backend *backend, void *to, const void *from_host, size_t bytes);
     void (*read)(struct backend *backend, void *to_host, const void *from, size_t bytes);
+    bool reads_host; /* kernels can read the host's memory, where it is aligned as the device's */
     /* All kernels for an op, most special first, NULL at the end. */
     const struct kernel *const *(*kernels)(struct backend *backend, const char *op);
     /* Preferred channel block (16, 8) or 1 when this device has no blocked kernels. */

@@ -1,6 +1,7 @@
 /*
  * Bindings: device memory for a program's inputs and outputs. Writing and reading them is where
- * values cross between host and device, and where indices are checked. Test: tests/test_program.c
+ * values cross between host and device, and where indices are checked. What a device can read in
+ * the host's memory may be lent instead of written. Test: tests/test_program.c
  */
 #include <math.h>
 #include <string.h>
@@ -18,7 +19,8 @@ cupel_status cupel_bindings_create(cupel_bindings **out, cupel_program *program)
     bindings->program = program;
     atomic_fetch_add(&program->children, 1);
     bindings->memory = cupel_alloc(draft->n_bindings + 1, sizeof(*bindings->memory));
-    bool complete = bindings->memory != NULL;
+    bindings->lent = cupel_alloc(draft->n_bindings + 1, sizeof(*bindings->lent));
+    bool complete = bindings->memory != NULL && bindings->lent != NULL;
     for (size_t i = 0; complete && i < draft->n_bindings; i++) {
         bindings->memory[i] =
             backend->allocate(backend, cupel_desc_bytes(&draft->bindings[i].desc));
@@ -45,6 +47,7 @@ cupel_status cupel_bindings_destroy(cupel_bindings *bindings) {
             backend->release(backend, bindings->memory[i],
                              cupel_desc_bytes(&draft->bindings[i].desc));
     cupel_free(bindings->memory);
+    cupel_free(bindings->lent);
     atomic_fetch_sub(&bindings->program->children, 1);
     cupel_free(bindings);
     return CUPEL_STATUS_OK;
@@ -107,16 +110,29 @@ static cupel_status check_indices(cupel_bindings *bindings, const struct binding
     return CUPEL_STATUS_OK;
 }
 
-cupel_status cupel_bindings_write(cupel_bindings *bindings, const char *input, const void *values,
-                                  size_t bytes) {
+static cupel_status take_values(cupel_bindings *bindings, const char *input, const void *values,
+                                size_t bytes, bool lent) {
     const struct binding_slot *slot;
     size_t index;
     CUPEL_TRY(access_slot(bindings, input, true, bytes, &slot, &index));
     if (slot->index_bound)
         CUPEL_TRY(check_indices(bindings, slot, values));
     struct backend *backend = bindings->program->context->backend;
-    backend->write(backend, bindings->memory[index], values, bytes);
+    const bool aligned = (uintptr_t)values % CUPEL_ALIGNMENT == 0;
+    bindings->lent[index] = lent && aligned && backend->reads_host ? values : NULL;
+    if (bindings->lent[index] == NULL)
+        backend->write(backend, bindings->memory[index], values, bytes);
     return CUPEL_STATUS_OK;
+}
+
+cupel_status cupel_bindings_write(cupel_bindings *bindings, const char *input, const void *values,
+                                  size_t bytes) {
+    return take_values(bindings, input, values, bytes, false);
+}
+
+cupel_status cupel_bindings_lend(cupel_bindings *bindings, const char *input, const void *values,
+                                 size_t bytes) {
+    return take_values(bindings, input, values, bytes, true);
 }
 
 /* The slot of one element (any rank) behind a name. */
@@ -196,7 +212,8 @@ cupel_status cupel_bindings_read(cupel_bindings *bindings, const char *output, v
     size_t index;
     CUPEL_TRY(access_slot(bindings, output, false, bytes, &slot, &index));
     struct backend *backend = bindings->program->context->backend;
-    backend->read(backend, values, bindings->memory[index], bytes);
+    const void *const lent = bindings->lent[index];
+    backend->read(backend, values, lent != NULL ? lent : bindings->memory[index], bytes);
     return CUPEL_STATUS_OK;
 }
 

@@ -43,7 +43,8 @@ struct cupel_workspace {
 
 struct cupel_bindings {
     cupel_program *program;
-    void **memory; /* per slot */
+    void **memory;     /* per slot */
+    const void **lent; /* per slot: the caller's memory in its place, or NULL */
     atomic_bool running;
     struct cupel_error error;
 };

@@ -61,6 +61,12 @@ cupel_status cupel_workspace_reserve(cupel_workspace *workspace, const cupel_pro
     return CUPEL_STATUS_OK;
 }
 
+/* Kernels do not write to inputs, so what was lent stays as it is. */
+static void *slot_memory(const cupel_bindings *bindings, uint32_t slot) {
+    const void *const lent = bindings->lent[slot];
+    return lent != NULL ? (void *)(uintptr_t)lent : bindings->memory[slot];
+}
+
 static void fill_addresses(cupel_program *program, const cupel_bindings *bindings,
                            const cupel_workspace *workspace) {
     const struct program_draft *draft = &program->draft;
@@ -68,7 +74,7 @@ static void fill_addresses(cupel_program *program, const cupel_bindings *binding
         const struct exec_buffer *buffer = &draft->buffers[i];
         switch (buffer->space) {
         case SPACE_ARENA: program->addresses[i] = (char *)workspace->memory + buffer->offset; break;
-        case SPACE_BINDING: program->addresses[i] = bindings->memory[buffer->slot]; break;
+        case SPACE_BINDING: program->addresses[i] = slot_memory(bindings, buffer->slot); break;
         case SPACE_VARIABLE: program->addresses[i] = draft->variables[buffer->slot]->memory; break;
         case SPACE_PROGRAM: program->addresses[i] = (char *)program->memory + buffer->offset; break;
         }

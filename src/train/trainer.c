@@ -215,7 +215,8 @@ static cupel_status write_inputs(cupel_trainer *trainer, cupel_bindings *binding
     const size_t rows = (size_t)batch->count;
     const size_t bytes = (size_t)cupel_shape_count(batch->shape) * sizeof *batch->images;
     cupel_status status;
-    CUPEL_TRY_DONE(cupel_bindings_write(bindings, "images", batch->images, bytes));
+    /* the batch lasts until the next one is asked for, which is after the run */
+    CUPEL_TRY_DONE(cupel_bindings_lend(bindings, "images", batch->images, bytes));
     CUPEL_TRY_DONE(
         cupel_bindings_write(bindings, "rows", batch->positions, rows * sizeof *batch->positions));
     CUPEL_TRY_DONE(cupel_bindings_write_u64(bindings, "seed", trainer->network.seed));
