@@ -512,7 +512,7 @@ static void test_job_memory_refused(void **state) {
     struct job_setup s = job_make(whole);
     CHECK_OK_TEXT(run_job(&s, whole), cupel_context_error(s.context));
     uint64_t failures = 0;
-    for (uint64_t n = 0, refused = 1; refused > 0; n += n < 200 ? 1 : 23) {
+    for (uint64_t n = 0, refused = 1; refused > 0; n = drill_next(n)) {
         check_context("allocation %llu is refused", (unsigned long long)n);
         snprintf(broken, sizeof broken, "%s", drill_folder());
         const struct cupel_memory_stats before = cupel_memory_stats();

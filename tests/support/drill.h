@@ -20,11 +20,17 @@
 
 typedef cupel_status (*drill_body)(void *user);
 
-/* Every refused allocation must surface as a failing status. Returns the number of drills. */
+/* Which allocation comes after the n-th: each of the first ones, then some, since what comes late
+ * in a long body does the same again and again. */
+static inline uint64_t drill_next(uint64_t n) {
+    return n < 100 ? n + 1 : n + 23;
+}
+
+/* A refused allocation must surface as a failing status. Returns the number of drills. */
 static inline uint64_t drill_memory(drill_body body, void *user) {
     uint64_t drills = 0;
     for (int for_good = 0; for_good <= 1; for_good++) {
-        for (uint64_t n = 0;; n++) {
+        for (uint64_t n = 0;; n = drill_next(n)) {
             const struct cupel_memory_stats before = cupel_memory_stats();
             cupel_memory_fail_after(n, for_good);
             const cupel_status status = body(user);
