@@ -114,6 +114,44 @@ static void test_a_plan_is_followed(void **state) {
     unmake(&s);
 }
 
+/* What was read and is of no node of the programs that were compiled is told, and forgotten. */
+static void test_a_plan_of_another_network(void **state) {
+    (void)state;
+    struct setup s = make();
+    cupel_plan *other;
+    char *const foreign = edited(s.text, "\"node\": \"matmul#1\"", "\"node\": \"elsewhere\"");
+    char *text;
+    CHECK(cupel_plan_is_followed(s.plan)); /* nothing was read */
+    CHECK_OK(cupel_plan_create(&other, s.context, 2));
+    CHECK_OK_TEXT(cupel_plan_parse(other, s.text, strlen(s.text), false), cupel_plan_error(other));
+    CHECK(!cupel_plan_is_followed(other));
+    CHECK_OK(cupel_program_destroy(compile(s.context, other)));
+    CHECK(cupel_plan_is_followed(other));
+    cupel_plan_drop_unused(other);
+    CHECK_U64(cupel_plan_hash(other), cupel_plan_hash(s.plan));
+    /* Another key and another name: the first is dropped, the node's own takes its place. */
+    char *const strange = edited(foreign, "\"key\": \"", "\"key\": \"0");
+    char *const shorter = cupel_strdup(strange);
+    CHECK(shorter != NULL);
+    char *const key = strstr(shorter, "\"key\": \"0") + strlen("\"key\": \"0");
+    memmove(key + 15, key + 16, strlen(key + 16) + 1);
+    CHECK_OK_TEXT(cupel_plan_parse(other, shorter, strlen(shorter), false),
+                  cupel_plan_error(other));
+    CHECK_OK(cupel_program_destroy(compile(s.context, other)));
+    CHECK_OK(cupel_plan_format(other, &text));
+    CHECK_CONTAINS(text, "elsewhere");
+    cupel_plan_text_free(text);
+    cupel_plan_drop_unused(other);
+    CHECK_OK(cupel_plan_format(other, &text));
+    CHECK_STRING(text, s.text);
+    cupel_plan_text_free(text);
+    cupel_free(shorter);
+    cupel_free(strange);
+    cupel_free(foreign);
+    cupel_plan_destroy(other);
+    unmake(&s);
+}
+
 /* A convolution that Winograd's kernels take where they may. */
 static cupel_program *compile_conv(cupel_context *context, cupel_plan *plan, bool no_winograd) {
     cupel_graph *graph;
@@ -250,6 +288,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text_reads_back),
         cmocka_unit_test(test_a_plan_is_followed),
+        cmocka_unit_test(test_a_plan_of_another_network),
         cmocka_unit_test(test_winograd_can_be_forbidden),
         cmocka_unit_test(test_other_machines_are_refused_by_field),
         cmocka_unit_test(test_malformed_texts),

@@ -257,7 +257,7 @@ static bool is_forbidden(const struct asking *a, const char *name) {
 cupel_status choose_kernel(struct compile *c, const struct graph_node *node, bool reference_too,
                            struct kernel_plan **out) {
     struct asking a = {.c = c, .node = node, .list = kernels_of(c, node->op)};
-    const cupel_plan *const plan = c->reference ? NULL : c->options->plan;
+    cupel_plan *const plan = c->reference ? NULL : c->options->plan;
     *out = NULL;
     CUPEL_TRY(node_view(c, node, &a.request.view));
     if (plan != NULL) {
@@ -267,6 +267,7 @@ cupel_status choose_kernel(struct compile *c, const struct graph_node *node, boo
         const bool forbidden = choice != NULL && is_forbidden(&a, choice->kernel);
         if (choice != NULL && !forbidden)
             CUPEL_TRY(first_kernel(&a, choice->kernel, reference_too, out));
+        plan->followed = plan->followed || (*out != NULL && choice->read);
         if (*out != NULL || (own != NULL && !forbidden))
             return CUPEL_STATUS_OK;
     }
@@ -282,8 +283,10 @@ cupel_status record_kernel(struct compile *c, const struct graph_node *node,
     cupel_op_view view;
     CUPEL_TRY(node_view(c, node, &view));
     const uint64_t key = plan_key(c->name, node, &view);
-    const struct plan_choice *const own = plan_lookup(c->options->plan, key);
-    if (own != NULL && strcmp(own->kernel, plan->kernel->name) == 0)
+    struct plan_choice *const own = plan_lookup(c->options->plan, key);
+    if (own != NULL && strcmp(own->kernel, plan->kernel->name) == 0) {
+        own->used = true;
         return CUPEL_STATUS_OK;
+    }
     return plan_record(c->options->plan, key, c->name, &view, plan->kernel, c->error);
 }

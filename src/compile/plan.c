@@ -77,7 +77,7 @@ uint64_t plan_key(const char *program, const struct graph_node *node, const cupe
     return hash;
 }
 
-const struct plan_choice *plan_lookup(const cupel_plan *plan, uint64_t key) {
+struct plan_choice *plan_lookup(const cupel_plan *plan, uint64_t key) {
     for (size_t i = 0; i < plan->count; i++)
         if (plan->choices[i].key == key)
             return &plan->choices[i];
@@ -112,7 +112,8 @@ cupel_status plan_record(cupel_plan *plan, uint64_t key, const char *program,
                                  .kernel = cupel_strdup(kernel->name),
                                  .layout = layout_of(view),
                                  .revision = kernel->revision,
-                                 .variable_bits = kernel->flags & KERNEL_VARIABLE_BITS};
+                                 .variable_bits = kernel->flags & KERNEL_VARIABLE_BITS,
+                                 .used = true};
     if (!choice.program || !choice.node || !choice.op || !choice.kernel ||
         !cupel_grow(&plan->choices, &plan->capacity, plan->count + 1, sizeof(*plan->choices))) {
         choice_release(&choice);
@@ -126,6 +127,21 @@ cupel_status plan_record(cupel_plan *plan, uint64_t key, const char *program,
         }
     plan->choices[plan->count++] = choice;
     return CUPEL_STATUS_OK;
+}
+
+bool cupel_plan_is_followed(const cupel_plan *plan) {
+    return plan->followed || !plan->was_read;
+}
+
+void cupel_plan_drop_unused(cupel_plan *plan) {
+    size_t kept = 0;
+    for (size_t i = 0; i < plan->count; i++) {
+        if (plan->choices[i].used)
+            plan->choices[kept++] = plan->choices[i];
+        else
+            choice_release(&plan->choices[i]);
+    }
+    plan->count = kept;
 }
 
 bool cupel_plan_depends_on_threads(const cupel_plan *plan) {

@@ -13,6 +13,8 @@ struct plan_choice {
     cupel_layout layout; /* of the first operand or result that is not plain */
     uint32_t revision;
     bool variable_bits; /* the kernel's bits may change with the number of threads */
+    bool read;          /* and not made here */
+    bool used;          /* by a node of a program that was compiled with the plan */
 };
 
 struct cupel_plan {
@@ -21,13 +23,14 @@ struct cupel_plan {
     struct plan_choice *choices;
     size_t count;
     size_t capacity;
+    bool was_read, followed;  /* had choices that were read; one of them was taken */
     struct measured measured; /* by all programs compiled with it */
     struct cupel_error error;
 };
 
 uint64_t plan_key(const char *program, const struct graph_node *node, const cupel_op_view *view);
 /* NULL: nothing is recorded. */
-const struct plan_choice *plan_lookup(const cupel_plan *plan, uint64_t key);
+struct plan_choice *plan_lookup(const cupel_plan *plan, uint64_t key);
 /* What a node of the same name and op was given, for other shapes or in another program. */
 const struct plan_choice *plan_like(const cupel_plan *plan, const struct graph_node *node);
 /* In place of what was recorded with the same key, if anything was. */
