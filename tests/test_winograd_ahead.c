@@ -1,6 +1,6 @@
 /*
  * What Winograd's products ask of memory (src/backend/cpu/winograd_ahead.h): lots in their order
- * ask for every row of pixels that they read, twice at most, each product for its share.
+ * ask once for every row of pixels that they read, each product for its share.
  */
 #include "support/check.h"
 
@@ -12,31 +12,29 @@ enum {
     H = 14,
     W = 14,
     BLOCK = 16,
+    ROW = W * BLOCK,
     BLOCKS = 3,
     IMAGES = 5,
-    FLOATS = IMAGES * BLOCKS * H * W * BLOCK
+    FLOATS = IMAGES * BLOCKS * H * ROW
 };
 
 static const struct winograd_images images = {
-    .h = H, .w = W, .stride = (int64_t)BLOCKS * H * W * BLOCK, .block = BLOCK};
+    .h = H, .w = W, .stride = (int64_t)BLOCKS * H * ROW, .block = BLOCK};
 static const struct winograd_part part = {
     .high = 4, .wide = 4, .rows = 3, .columns = 3, .tiles = (int64_t)IMAGES * 9};
 
 /* How often each float is asked for, by lots of so many tiles. */
 static void count(const float *pixels, int64_t lot, int64_t padding, int64_t extra, int *asked) {
-    struct winograd_tile tiles[IMAGES * 9];
+    const struct winograd_pixels all = {&images, pixels, BLOCKS, padding, extra};
     for (int64_t first = 0; first < part.tiles; first += lot) {
         struct winograd_ahead ahead;
         const int64_t n = part.tiles - first < lot ? part.tiles - first : lot;
-        winograd_tiles(&part, (const int64_t[2]){padding, padding}, first, n, tiles);
-        winograd_ahead_begin(&ahead, WINOGRAD_LINE, WINOGRAD_AHEAD_MOST);
-        for (int64_t b = 0; b < BLOCKS; b++) /* one block at a time: the list is short */
-            winograd_ahead_add(&ahead, &images, pixels + b * H * W * BLOCK, 1, &part, tiles, n,
-                               extra);
+        winograd_ahead_begin(&ahead, ROW, 1);
+        winograd_ahead_add(&ahead, &all, &part, first, n);
         assert_true(ahead.n < WINOGRAD_AHEAD_MOST);
         for (int64_t i = 0; i < ahead.n; i++) {
-            assert_in_range(ahead.at[i] - pixels, 0, FLOATS - WINOGRAD_LINE);
-            for (int64_t f = 0; f < WINOGRAD_LINE; f++)
+            assert_in_range(ahead.at[i] - pixels, 0, FLOATS - ROW);
+            for (int64_t f = 0; f < ROW; f++)
                 asked[ahead.at[i] - pixels + f]++;
         }
     }
@@ -47,14 +45,14 @@ static void test_every_row_that_is_read(void **state) {
     float *pixels = calloc(FLOATS, sizeof *pixels);
     int *asked = calloc(FLOATS, sizeof *asked);
     assert_true(pixels != NULL && asked != NULL);
-    for (int64_t lot = 3; lot <= 6; lot += 3) /* whole rows of tiles */
+    for (int64_t lot = 1; lot <= 12; lot++)
         for (int64_t padding = 0; padding <= 2; padding++)
             for (int64_t extra = 0; extra <= 2; extra += 2) {
                 const int64_t rows = 12 + extra - padding; /* of an image, that tiles read */
                 memset(asked, 0, FLOATS * sizeof *asked);
                 count(pixels, lot, padding, extra, asked);
                 for (int64_t i = 0; i < FLOATS; i++) {
-                    const int64_t row = i / (W * BLOCK) % H;
+                    const int64_t row = i / ROW % H;
                     check_context("lots of %d, padding %d, extra %d: float %d, row %d", (int)lot,
                                   (int)padding, (int)extra, (int)i, (int)row);
                     assert_int_equal(asked[i], row < rows);
@@ -69,11 +67,10 @@ static void test_strips_are_left_out(void **state) {
     static float pixels[FLOATS];
     const struct winograd_part edge = {
         .high = 4, .wide = 2, .x = 12, .rows = 3, .columns = 1, .tiles = (int64_t)IMAGES * 3};
-    struct winograd_tile tiles[IMAGES * 3];
+    const struct winograd_pixels all = {&images, pixels, BLOCKS, 0, 2};
     struct winograd_ahead ahead;
-    winograd_tiles(&edge, (const int64_t[2]){0, 0}, 0, edge.tiles, tiles);
     winograd_ahead_begin(&ahead, WINOGRAD_LINE, 1);
-    winograd_ahead_add(&ahead, &images, pixels, BLOCKS, &edge, tiles, edge.tiles, 2);
+    winograd_ahead_add(&ahead, &all, &edge, 0, edge.tiles);
     assert_int_equal(ahead.n, 0);
 }
 
@@ -102,14 +99,13 @@ static void test_products_share_evenly(void **state) {
 static void test_what_is_beyond_is_left_out(void **state) {
     (void)state;
     static float pixels[FLOATS];
-    struct winograd_tile tiles[IMAGES * 9];
+    const struct winograd_pixels all = {&images, pixels, BLOCKS, 0, 2};
     struct winograd_ahead ahead;
-    winograd_tiles(&part, (const int64_t[2]){0, 0}, 0, part.tiles, tiles);
     winograd_ahead_begin(&ahead, WINOGRAD_LINE, 1);
-    winograd_ahead_add(&ahead, &images, pixels, BLOCKS, &part, tiles, part.tiles, 2);
+    winograd_ahead_add(&ahead, &all, &part, 0, part.tiles);
     assert_int_equal(ahead.n, WINOGRAD_AHEAD_MOST);
-    assert_ptr_equal(ahead.at[WINOGRAD_AHEAD_MOST - 1],
-                     pixels + 2 * images.stride + (WINOGRAD_AHEAD_MOST - 1 - 28 * 14) * BLOCK);
+    /* row 8 of the last block of the first image begins with entry 2 * 14 * 14 + 8 * 14 = 504 */
+    assert_ptr_equal(ahead.at[504], pixels + (2 * H + 8) * ROW);
 }
 
 int main(void) {

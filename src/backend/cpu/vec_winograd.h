@@ -76,10 +76,13 @@ struct vec_winograd_product_table {
      * memory come from `ahead` on, at any address, into the L2 cache. */
     void (*product)(const float *v, int64_t v_stride, const float *u, int64_t blocks, int tiles,
                     int width, float *m, int64_t m_stride, const float *ahead);
+    int rows, wide_rows; /* that accumulate() takes at once, wide_rows of `widest` blocks */
     /* d[i * d_stride + o] += sum over k of v[k * v_stride + i] z[k * z_stride + o],
-     * i < rows (whole blocks), o < block * width; width is 1, 2 or widest. */
+     * i < rows (whole blocks), o < block * width; width is 1, 2 or widest. Meanwhile n / 2 lines
+     * for all rows that are taken at once come from `ahead` on, as above. */
     void (*accumulate)(const float *v, int64_t v_stride, const float *z, int64_t z_stride,
-                       int64_t n, int rows, int width, float *d, int64_t d_stride);
+                       int64_t n, int rows, int width, float *d, int64_t d_stride,
+                       const float *ahead);
 };
 
 CPU_VEC_DECLARE(struct vec_winograd_product_table, vec_winograd_product)

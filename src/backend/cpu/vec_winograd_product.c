@@ -93,7 +93,8 @@ static void product(const float *v, int64_t v_stride, const float *u, int64_t bl
 
 /* The sums of these tiles first, then what was there: so nothing waits for it. */
 VEC_INLINE void accumulate_of(const float *v, int64_t v_stride, const float *z, int64_t z_stride,
-                              int64_t n, int rows, int width, float *d, int64_t d_stride) {
+                              int64_t n, int rows, int width, float *d, int64_t d_stride,
+                              const float *ahead) {
     vector sum[MOST_ROWS][WIDEST];
     VEC_UNROLLED
     for (int r = 0; r < rows; r++)
@@ -107,6 +108,8 @@ VEC_INLINE void accumulate_of(const float *v, int64_t v_stride, const float *z, 
         VEC_UNROLLED
         for (int r = 0; r < rows; r++)
             multiply_row(v + r, row, width, broadcast_within(r, width), sum[r]);
+        if (k % 2 != 0)
+            vec_fetch(ahead + k / 2 * LINE);
         v += v_stride;
         z += z_stride;
     }
@@ -120,30 +123,31 @@ VEC_INLINE void accumulate_of(const float *v, int64_t v_stride, const float *z, 
 
 /* Six rows at once; four where six do not divide what is left. */
 static void accumulate_wide(const float *v, int64_t v_stride, const float *z, int64_t z_stride,
-                            int64_t n, int rows, float *d, int64_t d_stride) {
-    for (int r = 0, taken; r < rows; r += taken) {
+                            int64_t n, int rows, float *d, int64_t d_stride, const float *ahead) {
+    for (int r = 0, taken; r < rows; r += taken, ahead += n / 2 * LINE) {
         taken = rows - r == ROWS || rows - r == 2 * ROWS ? ROWS : WIDE_TILES;
         if (taken == ROWS)
-            accumulate_of(v + r, v_stride, z, z_stride, n, ROWS, WIDEST, d + r * d_stride,
-                          d_stride);
+            accumulate_of(v + r, v_stride, z, z_stride, n, ROWS, WIDEST, d + r * d_stride, d_stride,
+                          ahead);
         else
             accumulate_of(v + r, v_stride, z, z_stride, n, WIDE_TILES, WIDEST, d + r * d_stride,
-                          d_stride);
+                          d_stride, ahead);
     }
 }
 
 static void accumulate(const float *v, int64_t v_stride, const float *z, int64_t z_stride,
-                       int64_t n, int rows, int width, float *d, int64_t d_stride) {
+                       int64_t n, int rows, int width, float *d, int64_t d_stride,
+                       const float *ahead) {
     if (width == WIDEST)
-        accumulate_wide(v, v_stride, z, z_stride, n, rows, d, d_stride);
+        accumulate_wide(v, v_stride, z, z_stride, n, rows, d, d_stride, ahead);
     else if (width == 2)
-        for (int r = 0; r < rows; r += MOST_ROWS)
-            accumulate_of(v + r, v_stride, z, z_stride, n, MOST_ROWS, 2, d + r * d_stride,
-                          d_stride);
+        for (int r = 0; r < rows; r += MOST_ROWS, ahead += n / 2 * LINE)
+            accumulate_of(v + r, v_stride, z, z_stride, n, MOST_ROWS, 2, d + r * d_stride, d_stride,
+                          ahead);
     else
-        for (int r = 0; r < rows; r += MOST_ROWS)
-            accumulate_of(v + r, v_stride, z, z_stride, n, MOST_ROWS, 1, d + r * d_stride,
-                          d_stride);
+        for (int r = 0; r < rows; r += MOST_ROWS, ahead += n / 2 * LINE)
+            accumulate_of(v + r, v_stride, z, z_stride, n, MOST_ROWS, 1, d + r * d_stride, d_stride,
+                          ahead);
 }
 
 const struct vec_winograd_product_table CUPEL_VEC(vec_winograd_product) = {
@@ -152,6 +156,8 @@ const struct vec_winograd_product_table CUPEL_VEC(vec_winograd_product) = {
     .widest = WIDEST,
     .fetches = FETCHES,
     .wide_fetches = WIDE_FETCHES,
+    .rows = MOST_ROWS,
+    .wide_rows = WIDE_TILES,
     .product = product,
     .accumulate = accumulate,
 };

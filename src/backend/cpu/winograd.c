@@ -309,17 +309,16 @@ static void look_ahead(const struct winograd_run *run, int64_t index,
     const struct lot *lot = &s->lots[index], *next = lot + 1;
     const int64_t groups = groups_of(s, lot->n);
     const int64_t strips = (shape->to_blocks + s->width - 1) / s->width;
-    struct winograd_tile tiles[LOT_TILES];
     winograd_ahead_begin(ahead, s->stretch, lot->part->n_planes * groups * strips);
     if (s->finish.mask >= 0) {
-        winograd_tiles(lot->part, (const int64_t[2]){0, 0}, lot->first, lot->n, tiles);
-        winograd_ahead_add(ahead, &shape->to, run->inputs[s->finish.mask], shape->to_blocks,
-                           lot->part, tiles, lot->n, 0);
+        const float *mask = run->inputs[s->finish.mask];
+        const struct winograd_pixels masks = {&shape->to, mask, shape->to_blocks, 0, 0};
+        winograd_ahead_add(ahead, &masks, lot->part, lot->first, lot->n);
     }
     if (index + 1 < s->n_lots) {
-        winograd_tiles(next->part, shape->padding, next->first, next->n, tiles);
-        winograd_ahead_add(ahead, &shape->from, run->from, shape->from_blocks, next->part, tiles,
-                           next->n, 2);
+        const struct winograd_pixels pixels = {&shape->from, run->from, shape->from_blocks,
+                                               shape->padding[0], 2};
+        winograd_ahead_add(ahead, &pixels, next->part, next->first, next->n);
     }
 }
 

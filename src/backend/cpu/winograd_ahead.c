@@ -1,6 +1,6 @@
 /*
  * The list behind winograd_ahead.h. Tiles are numbered row by row, so what a lot of them reads is,
- * in each block of each image, one run of whole lines. Test: tests/test_winograd_ahead.c
+ * in each block of each image, one run of whole rows. Test: tests/test_winograd_ahead.c
  */
 #include "backend/cpu/winograd_ahead.h"
 
@@ -15,29 +15,34 @@ static void add_run(struct winograd_ahead *ahead, const float *pixels, int64_t f
         ahead->at[ahead->n++] = pixels + i;
 }
 
-/* Of the tiles from the first on, those of its image. */
-static int64_t tiles_of_image(const struct winograd_tile *tiles, int64_t n) {
-    int64_t same = 1;
-    while (same < n && tiles[same].image == tiles[0].image)
-        same++;
-    return same;
+/* Tiles [first, first + n) of one image. */
+static void add_tiles(struct winograd_ahead *ahead, const struct winograd_pixels *pixels,
+                      const struct winograd_part *part, int64_t image, int64_t first, int64_t n) {
+    const struct winograd_images *images = pixels->images;
+    const int64_t row = images->w * images->block;
+    const int64_t top = part->y + first / part->columns * part->high - pixels->margin;
+    const int64_t last = part->y + (first + n - 1) / part->columns * part->high - pixels->margin;
+    const int64_t end = last + part->high + pixels->extra;
+    const int64_t below = end < images->h ? end : images->h;
+    /* Those above read the rows that both share, those further left whole rows. */
+    const int64_t above = first % part->columns != 0 ? top + part->high + pixels->extra
+                          : top > 0                  ? top + pixels->extra
+                                                     : 0;
+    const float *from = pixels->first + image * images->stride + above * row;
+    for (int64_t b = 0; b < pixels->blocks; b++, from += images->h * row)
+        add_run(ahead, from, (below - above) * row);
 }
 
-void winograd_ahead_add(struct winograd_ahead *ahead, const struct winograd_images *images,
-                        const float *pixels, int64_t blocks, const struct winograd_part *part,
-                        const struct winograd_tile *tiles, int64_t n, int64_t extra) {
-    const int64_t block = images->block, line = images->w * block;
-    if (2 * part->columns * part->wide < images->w)
+void winograd_ahead_add(struct winograd_ahead *ahead, const struct winograd_pixels *pixels,
+                        const struct winograd_part *part, int64_t first, int64_t n) {
+    const int64_t per_image = part->rows * part->columns, end = first + n;
+    if (2 * part->columns * part->wide < pixels->images->w)
         return; /* a strip of each row */
-    for (int64_t b = 0; b < blocks; b++, pixels += images->h * line)
-        for (int64_t t = 0, same; t < n; t += same) {
-            same = tiles_of_image(tiles + t, n - t);
-            const int64_t above = tiles[t].y > 0 ? tiles[t].y + extra : 0;
-            const int64_t end = tiles[t + same - 1].y + part->high + extra;
-            const int64_t below = end < images->h ? end : images->h;
-            add_run(ahead, pixels + tiles[t].image * images->stride + above * line,
-                    (below - above) * line);
-        }
+    for (int64_t taken; first < end; first += taken) {
+        const int64_t within = first % per_image, left = per_image - within;
+        taken = end - first < left ? end - first : left;
+        add_tiles(ahead, pixels, part, first / per_image, within, taken);
+    }
 }
 
 const float *winograd_ahead_next(struct winograd_ahead *ahead, const float *other) {

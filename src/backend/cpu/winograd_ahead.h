@@ -20,14 +20,21 @@ struct winograd_ahead {
     const float *at[WINOGRAD_AHEAD_MOST];
 };
 
+/* Blocks of images, and how tiles read them. */
+struct winograd_pixels {
+    const struct winograd_images *images;
+    const float *first;
+    int64_t blocks;
+    int64_t margin, extra; /* rows above the tile; rows that it reads more than it has */
+};
+
 /* An empty list for so many products. */
 void winograd_ahead_begin(struct winograd_ahead *ahead, int64_t stretch, int64_t products);
-/* Adds the rows of pixels that n tiles of a part read in each of so many blocks, `extra` more than
- * they have; those that tiles above read before are left out, and tiles at the edges of rows, which
- * others read just before. A stretch may end beyond its image. */
-void winograd_ahead_add(struct winograd_ahead *ahead, const struct winograd_images *images,
-                        const float *pixels, int64_t blocks, const struct winograd_part *part,
-                        const struct winograd_tile *tiles, int64_t n, int64_t extra);
+/* Adds the rows that tiles [first, first + n) of a part read; those that tiles before them read are
+ * left out, and tiles at the edges of rows, which others read just before. A stretch may end beyond
+ * its image. */
+void winograd_ahead_add(struct winograd_ahead *ahead, const struct winograd_pixels *pixels,
+                        const struct winograd_part *part, int64_t first, int64_t n);
 /* What the next product asks for, spread evenly; `other` where it has nothing to ask for. */
 const float *winograd_ahead_next(struct winograd_ahead *ahead, const float *other);
 

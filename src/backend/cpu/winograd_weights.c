@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "backend/cpu/winograd.h"
+#include "backend/cpu/winograd_ahead.h"
 #include "base/memory.h"
 #include "base/parallel.h"
 
@@ -26,6 +27,7 @@ struct weights_state {
     int64_t from_channels, to_channels, from_group, to_group, from_groups, to_groups, cuts;
     int64_t v_stride, z_stride, thread_floats; /* scratch of a thread */
     int64_t sums;                              /* floats of one cut: [36][from][to] by groups */
+    int64_t stretch;                           /* of memory that one sum asks for */
 };
 
 static bool accept_either(const struct kernel_request *request, bool small, const char **why) {
@@ -62,6 +64,10 @@ static cupel_status plan_either(struct kernel_plan *plan, const struct kernel_re
         s->cuts *= 2;
     s->v_stride = TILES * s->from_group + PAD;
     s->z_stride = TILES * s->to_group + PAD;
+    const struct vec_winograd_product_table *products = s->shape.products;
+    const int rows =
+        s->to_group / s->shape.block >= products->widest ? products->wide_rows : products->rows;
+    s->stretch = WINOGRAD_LINE * TILES / 2 * ((s->from_group + rows - 1) / rows);
     s->thread_floats = WINOGRAD_PLANES * (s->v_stride + s->z_stride);
     s->sums = s->shape.n_planes * s->from_channels * s->to_channels;
     plan->state = s;
@@ -137,9 +143,28 @@ static void transform(const struct weights_run *run, const struct task *task,
                                z + c, s->z_stride, task->n_to, bias == NULL ? NULL : bias + c);
 }
 
+/* What the tiles from `first` on will read comes from memory while those before are multiplied. */
+static void look_ahead(const struct weights_run *run, const struct task *task,
+                       const struct winograd_part *part, int64_t first, int64_t n,
+                       struct winograd_ahead *ahead) {
+    const struct weights_state *s = run->state;
+    const struct winograd_shape *shape = &s->shape;
+    const int64_t blocks = task->n_to / shape->block, widest = shape->products->widest;
+    const struct winograd_pixels from = {&shape->from,
+                                         run->from + task->from * shape->from.h * shape->from.w,
+                                         task->n_from / shape->block, shape->padding[0], 2};
+    const struct winograd_pixels to = {&shape->to, run->to + task->to * shape->to.h * shape->to.w,
+                                       blocks, 0, 0};
+    winograd_ahead_begin(ahead, s->stretch,
+                         part->n_planes * (blocks / widest + (blocks % widest + 1) / 2));
+    winograd_ahead_add(ahead, &from, part, first, n);
+    winograd_ahead_add(ahead, &to, part, first, n);
+}
+
 /* Adds the products of n tiles to the sums. */
 static void multiply(const struct weights_run *run, const struct task *task,
-                     const struct winograd_part *part, int64_t n, const float *v, const float *z) {
+                     const struct winograd_part *part, int64_t n, const float *v, const float *z,
+                     struct winograd_ahead *ahead) {
     const struct weights_state *s = run->state;
     const struct winograd_shape *shape = &s->shape;
     const struct vec_winograd_product_table *products = shape->products;
@@ -152,7 +177,7 @@ static void multiply(const struct weights_run *run, const struct task *task,
             products->accumulate(v + part->planes[p] * s->v_stride, task->n_from,
                                  z + part->planes[p] * s->z_stride + o * shape->block, task->n_to,
                                  n, (int)task->n_from, (int)width, sums + o * shape->block,
-                                 task->n_to);
+                                 task->n_to, winograd_ahead_next(ahead, sums));
         }
     }
 }
@@ -169,7 +194,9 @@ static void run_part(const struct weights_run *run, const struct task *task,
         transform(run, task, part, first, n, v, z, bias_sums == NULL ? NULL : bias);
         for (int64_t c = 0; c < task->n_to && bias_sums != NULL; c++)
             bias_sums[c] += (double)bias[c];
-        multiply(run, task, part, n, v, z);
+        struct winograd_ahead ahead;
+        look_ahead(run, task, part, first + n, smaller(end - first - n, TILES), &ahead);
+        multiply(run, task, part, n, v, z, &ahead);
     }
 }
 
