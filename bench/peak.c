@@ -15,7 +15,7 @@ int main(int argc, char **argv) {
     char flops[CUPEL_NUMBER_TEXT_SIZE], bytes[CUPEL_NUMBER_TEXT_SIZE];
     if (argc > 1 && (!cupel_number_parse_whole(argv[1], &threads) || threads < 1 || threads > 256))
         return 2;
-    if (cupel_machine_measure(&machine, (int)threads) != CUPEL_STATUS_OK)
+    if (cupel_machine_measure(&machine, (int)threads, 0) != CUPEL_STATUS_OK)
         return 1;
     printf("{\"threads\": %d, \"gflops\": %s, \"gbs\": %s}\n", machine.threads,
            cupel_number_format_fixed(flops, machine.flops_per_s * 1e-9, 1),

@@ -31,11 +31,15 @@ static void peaks_are_measured(void **state) {
     (void)state;
     for (int threads = 1; threads <= 2; threads++) {
         cupel_machine machine;
-        CHECK_OK(cupel_machine_measure(&machine, threads));
+        CHECK_OK(cupel_machine_measure(&machine, threads, 0));
         CHECK_I64(machine.threads, threads);
         CHECK(machine.instruction_set != NULL);
         CHECK(machine.flops_per_s > 0 && machine.bytes_per_s > 0);
+        CHECK(machine.far_bytes_per_s == 0);
     }
+    cupel_machine machine;
+    CHECK_OK(cupel_machine_measure(&machine, 1, 128 << 20));
+    CHECK(machine.far_bytes_per_s > 0);
 }
 
 static void refused_memory_is_told(void **state) {
@@ -44,7 +48,7 @@ static void refused_memory_is_told(void **state) {
     const uint64_t live = cupel_memory_stats().live_blocks;
     for (uint64_t successes = 0; successes < 3; successes++) {
         cupel_memory_fail_after(successes, false);
-        CHECK_STATUS(cupel_machine_measure(&machine, 1), CUPEL_STATUS_OUT_OF_MEMORY);
+        CHECK_STATUS(cupel_machine_measure(&machine, 1, 0), CUPEL_STATUS_OUT_OF_MEMORY);
         cupel_memory_fail_never();
     }
     CHECK_U64(cupel_memory_stats().live_blocks, live);

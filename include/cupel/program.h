@@ -101,6 +101,7 @@ typedef struct cupel_program_info {
     size_t live_bytes;                  /* the largest sum of live bytes over the compiled order */
     size_t naive_bytes;                 /* if every value had its own buffer */
     size_t packed_bytes;                /* weights in the kernels' own forms, kept by the program */
+    size_t memory_bytes;                /* all that a run has: arena, variables, inputs, ... */
     double flops;                       /* floating-point operations of one run */
     size_t steps;                       /* kernels run */
     size_t reorders;                    /* of them changes of layout */

@@ -13,7 +13,7 @@
 struct profile {
     const cupel_program *program; /* borrowed */
     cupel_machine machine;
-    size_t nodes;
+    size_t nodes, memory; /* steps of the program; bytes that it walks through */
     size_t capacity, runs;
     cupel_step_time *times; /* runs x nodes */
     double *began;          /* of each run, in seconds since the first */

@@ -87,6 +87,14 @@ static bool is_slow(const struct exec_step *step) {
            op_view_flops(&step->view) > 1e6;
 }
 
+static size_t memory_bytes(const struct program_draft *draft) {
+    size_t bytes = draft->arena_bytes + draft->program_bytes;
+    for (uint32_t i = 0; i < draft->n_buffers; i++)
+        if (draft->buffers[i].space == SPACE_BINDING || draft->buffers[i].space == SPACE_VARIABLE)
+            bytes += draft->buffers[i].bytes;
+    return bytes;
+}
+
 static void fill_info(struct cupel_program *program) {
     const struct program_draft *draft = &program->draft;
     cupel_program_info *info = &program->info;
@@ -95,6 +103,7 @@ static void fill_info(struct cupel_program *program) {
                                  .live_bytes = draft->live_bytes,
                                  .naive_bytes = draft->naive_bytes,
                                  .packed_bytes = draft->packed_bytes,
+                                 .memory_bytes = memory_bytes(draft),
                                  .steps = draft->n_steps};
     for (uint32_t t = 0; t < draft->n_steps; t++) {
         const struct exec_step *step = &draft->steps[t];

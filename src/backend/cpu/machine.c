@@ -12,7 +12,7 @@
 #include "base/memory.h"
 #include "base/parallel.h"
 
-enum { ROUNDS = 8, CHAIN_STEPS = 200000, FLOATS = 8 << 20 /* of each of three arrays */ };
+enum { ROUNDS = 8, CHAIN_STEPS = 200000, ARRAYS = 3, NEAR_FLOATS = 8 << 20 /* of each */ };
 
 static double now(void) {
     struct timespec time;
@@ -67,29 +67,33 @@ static double best_flops(struct work *w, int threads) {
     return best;
 }
 
-static double best_bytes(struct work *w, int threads) {
+static double best_bytes(struct work *w, int64_t floats, int threads) {
     double best = 0;
-    parallel_for(threads, FLOATS, 1024, fill, w);
+    parallel_for(threads, floats, 1024, fill, w);
     for (int round = 0; round < ROUNDS; round++) {
         const double began = now();
-        parallel_for(threads, FLOATS, 1024, triad, w);
-        const double rate = 3.0 * FLOATS * sizeof(float) / (now() - began);
+        parallel_for(threads, floats, 1024, triad, w);
+        const double rate = (double)ARRAYS * (double)floats * sizeof(float) / (now() - began);
         best = rate > best ? rate : best;
     }
     return best;
 }
 
-cupel_status cupel_machine_measure(cupel_machine *out, int threads) {
+cupel_status cupel_machine_measure(cupel_machine *out, int threads, size_t far_bytes) {
     struct work work = {.table = cpu_vec_machine()};
+    const int64_t far = (int64_t)(far_bytes / (ARRAYS * sizeof(float)));
+    const size_t floats = far > NEAR_FLOATS ? (size_t)far : NEAR_FLOATS;
     threads = threads < 1 ? 1 : threads > MOST_THREADS ? MOST_THREADS : threads;
     *out = (cupel_machine){.threads = threads, .instruction_set = cpu_instruction_set()};
-    work.a = cupel_alloc_walked(FLOATS * sizeof(float));
-    work.b = cupel_alloc_walked(FLOATS * sizeof(float));
-    work.c = cupel_alloc_walked(FLOATS * sizeof(float));
+    work.a = cupel_alloc_walked(floats * sizeof(float));
+    work.b = cupel_alloc_walked(floats * sizeof(float));
+    work.c = cupel_alloc_walked(floats * sizeof(float));
     const bool granted = work.a != NULL && work.b != NULL && work.c != NULL;
     if (granted) {
         out->flops_per_s = best_flops(&work, threads);
-        out->bytes_per_s = best_bytes(&work, threads);
+        out->bytes_per_s = best_bytes(&work, NEAR_FLOATS, threads);
+        if (far > NEAR_FLOATS)
+            out->far_bytes_per_s = best_bytes(&work, far, threads);
     }
     cupel_free(work.a);
     cupel_free(work.b);
