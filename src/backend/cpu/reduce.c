@@ -152,23 +152,29 @@ struct reduce_run {
     double *partial; /* [cut][result]; used when there are several cuts */
 };
 
-/* Axes are listed from the innermost outwards. */
-static int64_t in_offset(const struct axes *axes, int64_t index) {
+/* Of n axes, listed from the innermost outwards. The outermost needs no division, which takes as
+ * long as the sum of a short row. */
+static int64_t offset_of(int n, const int64_t *dims, const int64_t *strides, int64_t index) {
     int64_t offset = 0;
-    for (int i = 0; i < axes->n; i++) {
-        offset += index % axes->dims[i] * axes->in[i];
-        index /= axes->dims[i];
+    for (int i = 0; i + 1 < n; i++) {
+        offset += index % dims[i] * strides[i];
+        index /= dims[i];
     }
-    return offset;
+    return n > 0 ? offset + index * strides[n - 1] : offset;
+}
+
+static int64_t in_offset(const struct axes *axes, int64_t index) {
+    return offset_of(axes->n, axes->dims, axes->in, index);
 }
 
 static int64_t out_offset(const struct axes *axes, int64_t index) {
-    int64_t offset = 0;
-    for (int i = 0; i < axes->n; i++) {
-        offset += index % axes->dims[i] * axes->out[i];
-        index /= axes->dims[i];
-    }
-    return offset;
+    return offset_of(axes->n, axes->dims, axes->out, index);
+}
+
+/* index / n, where n is 1 more often than not; *rest: what is left. */
+static int64_t divide(int64_t index, int64_t n, int64_t *rest) {
+    *rest = n == 1 ? 0 : index % n;
+    return n == 1 ? index : index / n;
 }
 
 static double start_of(enum kind kind) {
@@ -188,9 +194,10 @@ static double reduce_rows(const struct reduce_state *s, const float *in, int64_t
                           int64_t end) {
     double total = start_of(s->kind);
     for (int64_t p = begin; p < end; p++) {
-        const int64_t first = p % s->pieces * PIECE;
+        int64_t piece;
+        const int64_t index = divide(p, s->pieces, &piece), first = piece * PIECE;
         const int64_t n = s->inner - first < PIECE ? s->inner - first : PIECE;
-        const float *row = in + in_offset(&s->reduced, p / s->pieces) + first;
+        const float *row = in + in_offset(&s->reduced, index) + first;
         const double value = s->kind == KIND_MAX   ? (double)s->table->row_max(row, n)
                              : s->kind == KIND_MIN ? (double)s->table->row_min(row, n)
                                                    : s->table->row_sum(row, n);
@@ -228,9 +235,10 @@ static void run_units(void *context, int64_t begin, int64_t end, int thread) {
     const struct reduce_run *run = context;
     const struct reduce_state *s = run->state;
     for (int64_t unit = begin; unit < end; unit++) {
-        const int64_t cut = unit % s->cuts, block = unit / s->cuts % s->blocks;
-        const int64_t group = unit / s->cuts / s->blocks;
-        const int64_t from = s->positions * cut / s->cuts, to = s->positions * (cut + 1) / s->cuts;
+        int64_t cut, block, rest;
+        const int64_t group = divide(divide(unit, s->cuts, &cut), s->blocks, &block);
+        const int64_t from = divide(s->positions * cut, s->cuts, &rest);
+        const int64_t to = divide(s->positions * (cut + 1), s->cuts, &rest);
         const float *in = run->in + in_offset(&s->kept, group);
         int64_t at = out_offset(&s->kept, group);
         double acc[REDUCE_COLUMNS];
