@@ -288,7 +288,7 @@ static cupel_status run_few(const struct kernel_plan *plan, const struct kernel_
                           .blocked_out = call->outputs[0],
                           .bias = s->finish.bias < 0 ? NULL : call->inputs[s->finish.bias]};
     const int threads = call->threads < plan->threads ? call->threads : plan->threads;
-    parallel_for(threads, s->images, 1, narrows ? narrow_images : widen_images, &run);
+    parallel_each(threads, s->images, narrows ? narrow_images : widen_images, &run);
     return CUPEL_STATUS_OK;
 }
 
@@ -335,7 +335,7 @@ static cupel_status run_gradient(const struct kernel_plan *plan, const struct ke
                           .few = call->inputs[0],
                           .blocked = call->inputs[1]};
     const int threads = call->threads < plan->threads ? call->threads : plan->threads;
-    parallel_for(threads, s->segments, 1, sum_images, &run);
+    parallel_each(threads, s->segments, sum_images, &run);
     for (int64_t half = s->segments / 2; half > 0; half /= 2)
         for (int64_t i = 0; i < half * s->sum_floats; i++)
             run.sums[i] += run.sums[half * s->sum_floats + i];

@@ -360,7 +360,7 @@ static cupel_status run_image_matmul(const struct kernel_plan *plan,
         parallel_each(threads, s->chunks.chunks, make_chunks, &run);
     } else {
         run.sums = rest;
-        parallel_for(threads, s->segments, 1, sum_segments, &run);
+        parallel_each(threads, s->segments, sum_segments, &run);
         meet(&run);
     }
     return CUPEL_STATUS_OK;
