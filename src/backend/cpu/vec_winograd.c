@@ -153,6 +153,8 @@ static void filter(const float *weights, int64_t lane_stride, bool flipped, bool
                    int64_t stride) {
     const int points = small ? SHORT : LONG;
     vector columns[3][6];
+    for (int i = 0; i < points * points; i++)
+        vec_fetch(out + i * stride); /* they come while the taps are gathered */
     for (int j = 0; j < 3; j++) {
         vector g[3];
         for (int i = 0; i < 3; i++) {
