@@ -1,7 +1,7 @@
 /*
- * Host devices: the execution of a compiled list of steps one after the other; their memory is in
- * host_memory.c. The "cpu" and the "reference" device differ in their kernel lists alone. Nothing
- * is allocated while steps run. Test: tests/test_dispatch.c
+ * Host devices: memory, and the execution of a compiled list of steps one after the other. The
+ * "cpu" and the "reference" device differ in their kernel lists alone. Nothing is allocated while
+ * steps run. Test: tests/test_dispatch.c
  */
 #include "backend/backend.h"
 
@@ -9,6 +9,20 @@
 
 #include "base/memory.h"
 #include "base/parallel.h"
+
+void *backend_host_allocate(struct backend *backend, size_t bytes) {
+    (void)backend;
+    void *const memory = cupel_alloc_walked(bytes == 0 ? 1 : bytes);
+    if (memory != NULL)
+        memset(memory, 0, bytes);
+    return memory;
+}
+
+void backend_host_release(struct backend *backend, void *memory, size_t bytes) {
+    (void)backend;
+    (void)bytes;
+    cupel_free(memory);
+}
 
 void backend_host_write(struct backend *backend, void *to, const void *from_host, size_t bytes) {
     (void)backend;
