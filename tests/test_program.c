@@ -6,12 +6,15 @@
 #define _POSIX_C_SOURCE 200809L /* setenv */
 #include "support/check.h"
 #include "support/random_graph.h"
+#include "support/untouchable.h"
 
 #include <stdlib.h>
 
 #include <cupel/layers.h>
 #include <cupel/op.h>
 #include <cupel/program.h>
+
+#include "graph/context_internal.h"
 
 struct machine {
     cupel_context *context;
@@ -366,6 +369,26 @@ static void inputs_are_lent(void **state) {
         CHECK_STATUS(cupel_bindings_lend(m.bindings, "x", lent, 4), CUPEL_STATUS_SHAPE);
         close_machine(&m);
     }
+}
+
+/* A device with memory of its own has what was lent as it was then. */
+static void what_a_device_cannot_read_is_copied(void **state) {
+    (void)state;
+    static _Alignas(64) float lent[32] = {1};
+    struct machine m = {0};
+    CHECK_OK(context_create_with_backend(&m.context, untouchable_create(0), NULL));
+    CHECK_OK(cupel_parameters_create(&m.parameters, m.context, CUPEL_TYPE_F32, 1));
+    CHECK_OK(cupel_graph_create(&m.graph, m.context, m.parameters));
+    const cupel_node x = cupel_input(m.graph, "x", CUPEL_TYPE_REAL, CUPEL_SHAPE(32));
+    const cupel_output output = {"y", cupel_offset(x, 2)};
+    compile(&m, false, 1, &output);
+    float y[32];
+    CHECK_OK(cupel_bindings_lend(m.bindings, "x", lent, sizeof y));
+    lent[0] = 5;
+    run(&m);
+    CHECK_OK(cupel_bindings_read(m.bindings, "y", y, sizeof y));
+    CHECK_F64(y[0], 3);
+    close_machine(&m);
 }
 
 static void inputs_that_nothing_reads_are_gone(void **state) {
@@ -765,6 +788,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(names_sizes_and_bounds_are_checked),
         cmocka_unit_test(unwritten_inputs_are_zero),
         cmocka_unit_test(inputs_are_lent),
+        cmocka_unit_test(what_a_device_cannot_read_is_copied),
         cmocka_unit_test(inputs_that_nothing_reads_are_gone),
         cmocka_unit_test(two_bindings_do_not_mix),
         cmocka_unit_test(a_step_into_nan_changes_nothing_and_is_replayed),

@@ -17,10 +17,10 @@ typedef struct cupel_machine {
     const char *instruction_set; /* "avx512": what kernels are compiled for */
     double flops_per_s;          /* f32 multiply-adds in registers, two operations each */
     double bytes_per_s;          /* a[i] = b[i] + s c[i] on 96 MiB: bytes read and written */
-    double far_bytes_per_s;      /* the same on so much that no cache holds it; 0: not measured */
+    double far_bytes_per_s;      /* the same on far_bytes; 0: not measured */
 } cupel_machine;
 
-/* Takes a fifth of a second. threads: 1 or more. far_bytes: what the work to be judged walks
+/* Takes half a second. threads: 1 or more. far_bytes: what the work to be judged walks
  * through, where it is more than 96 MiB, of which outer caches hold a part; or 0. OUT_OF_MEMORY. */
 CUPEL_API CUPEL_CHECKED cupel_status cupel_machine_measure(cupel_machine *out, int threads,
                                                            size_t far_bytes);

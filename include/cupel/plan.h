@@ -25,9 +25,6 @@ CUPEL_API const char *cupel_plan_error(const cupel_plan *plan);
  * old choices are dropped instead. */
 CUPEL_API CUPEL_CHECKED cupel_status cupel_plan_parse(cupel_plan *plan, const char *json,
                                                       size_t size, bool replan);
-/* false: choices were read, and no program compiled since has taken one of them, so they are of
- * another network. */
-CUPEL_API bool cupel_plan_is_followed(const cupel_plan *plan);
 /* Forgets choices that were read and that no program compiled since has a node for, so that the
  * text tells what runs. */
 CUPEL_API void cupel_plan_drop_unused(cupel_plan *plan);

@@ -22,7 +22,7 @@ static const double reached = 0.7; /* of the floor's speed: good */
 struct row {
     cupel_step_info step;
     double seconds;          /* median */
-    double floor, far_floor; /* least; the same where no cache helps, or 0 */
+    double floor, far_floor; /* least; by the bandwidth of the step's memory, or 0 */
 };
 
 int profile_init(struct profile *profile, const cupel_trainer *trainer, size_t runs) {

@@ -257,7 +257,7 @@ static bool is_forbidden(const struct asking *a, const char *name) {
 cupel_status choose_kernel(struct compile *c, const struct graph_node *node, bool reference_too,
                            struct kernel_plan **out) {
     struct asking a = {.c = c, .node = node, .list = kernels_of(c, node->op)};
-    cupel_plan *const plan = c->reference ? NULL : c->options->plan;
+    const cupel_plan *const plan = c->reference ? NULL : c->options->plan;
     *out = NULL;
     CUPEL_TRY(node_view(c, node, &a.request.view));
     if (plan != NULL) {
@@ -267,7 +267,6 @@ cupel_status choose_kernel(struct compile *c, const struct graph_node *node, boo
         const bool forbidden = choice != NULL && is_forbidden(&a, choice->kernel);
         if (choice != NULL && !forbidden)
             CUPEL_TRY(first_kernel(&a, choice->kernel, reference_too, out));
-        plan->followed = plan->followed || (*out != NULL && choice->read);
         if (*out != NULL || (own != NULL && !forbidden))
             return CUPEL_STATUS_OK;
     }

@@ -129,10 +129,6 @@ cupel_status plan_record(cupel_plan *plan, uint64_t key, const char *program,
     return CUPEL_STATUS_OK;
 }
 
-bool cupel_plan_is_followed(const cupel_plan *plan) {
-    return plan->followed || !plan->was_read;
-}
-
 void cupel_plan_drop_unused(cupel_plan *plan) {
     size_t kept = 0;
     for (size_t i = 0; i < plan->count; i++) {

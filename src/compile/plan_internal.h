@@ -13,7 +13,6 @@ struct plan_choice {
     cupel_layout layout; /* of the first operand or result that is not plain */
     uint32_t revision;
     bool variable_bits; /* the kernel's bits may change with the number of threads */
-    bool read;          /* and not made here */
     bool used;          /* by a node of a program that was compiled with the plan */
 };
 
@@ -23,7 +22,6 @@ struct cupel_plan {
     struct plan_choice *choices;
     size_t count;
     size_t capacity;
-    bool was_read, followed;  /* had choices that were read; one of them was taken */
     struct measured measured; /* by all programs compiled with it */
     struct cupel_error error;
 };

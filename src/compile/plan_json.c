@@ -318,10 +318,6 @@ cupel_status cupel_plan_parse(cupel_plan *plan, const char *json, size_t size, b
         plan->choices = reading.choices;
         plan->count = reading.count;
         plan->capacity = reading.capacity;
-        for (size_t i = 0; i < plan->count; i++)
-            plan->choices[i].read = true;
-        plan->was_read = plan->count > 0;
-        plan->followed = false;
         reading.choices = choices;
         reading.count = 0;
         reading.capacity = capacity;

@@ -94,11 +94,6 @@ static cupel_status build(cupel_scorer *scorer, const cupel_tensors *weights, co
         CUPEL_TRY(read_plan(scorer, options->plan_file, options->replan));
     CUPEL_TRY(evaluator_init(&scorer->evaluator, scorer->parameters, context, &scorer->network,
                              scorer->workspace, scorer->plan, error));
-    if (!options->replan && !cupel_plan_is_followed(scorer->plan))
-        return cupel_fail(
-            error, CUPEL_STATUS_MISMATCH,
-            "%s is the plan of another network: none of its choices is of a node here",
-            options->plan_file);
     status = cupel_parameters_import(scorer->parameters, weights, "", true);
     if (status == CUPEL_STATUS_OK)
         status = cupel_parameters_check_finite(scorer->parameters);

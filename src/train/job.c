@@ -85,19 +85,6 @@ cupel_status job_make_trainer(cupel_job *job, const cupel_job_options *options, 
                       cupel_context_error(job->context));
 }
 
-/* Of a plan that was asked for, what is not of this network and batch does not become this
- * run's. */
-static cupel_status tidy_plan(cupel_job *job, const cupel_job_options *options) {
-    if (!options->replan && !cupel_plan_is_followed(job->plan))
-        return cupel_fail(
-            &job->error, CUPEL_STATUS_MISMATCH,
-            "%s is the plan of another network: none of its choices is of a node here "
-            "(without --plan-file kernels are chosen anew)",
-            options->plan_file);
-    cupel_plan_drop_unused(job->plan);
-    return CUPEL_STATUS_OK;
-}
-
 static cupel_status choose(cupel_job *job, const cupel_job_options *options) {
     const char *name = "run";
     CUPEL_TRY(job_passed(job, cupel_recipe_get_string(job->recipe, "name", &name),
@@ -160,7 +147,7 @@ static cupel_status start(cupel_job *job, cupel_recipe *recipe, const cupel_job_
     CUPEL_TRY(choose(job, options));
     CUPEL_TRY(refuse_other(job, options->force));
     CUPEL_TRY(job_make_trainer(job, options, options->data, false));
-    CUPEL_TRY(tidy_plan(job, options));
+    cupel_plan_drop_unused(job->plan); /* of a plan file, what is of no node here */
     CUPEL_TRY(refuse_inside_data(job, options->data));
     if (job->dry_run)
         return CUPEL_STATUS_OK;
