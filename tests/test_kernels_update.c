@@ -33,6 +33,18 @@ static void check_adam(int64_t n, bool decoupled, double decay, bool in_place) {
     case_release(&c);
 }
 
+/* A parameter of so many, its gradient and moments; the seventh step. */
+static void fill_adam(struct kernel_case *c, int64_t count, float rate) {
+    for (int i = 0; i < 4; i++)
+        case_input(c, CUPEL_TYPE_F32, CUPEL_LAYOUT_PLAIN, CUPEL_SHAPE(count));
+    case_input(c, CUPEL_TYPE_F32, CUPEL_LAYOUT_PLAIN, cupel_shape_scalar());
+    case_input(c, CUPEL_TYPE_F64, CUPEL_LAYOUT_PLAIN, cupel_shape_scalar());
+    case_infer(c);
+    case_fill(c, 1);
+    case_f32(c, 4)[0] = rate;
+    ((double *)c->values[5])[0] = 7;
+}
+
 /* From nothing to 1e36, infinite, and NaN: with p = 0 the result is the step alone, which must be
  * right to a few units in the last place. */
 static void test_adam_of_any_size(void **state) {
@@ -40,12 +52,7 @@ static void test_adam_of_any_size(void **state) {
     enum { COUNT = 77 };
     const struct attrs_adam attrs = {.beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
     struct kernel_case c = {.op = &op_adam_update, .attrs = &attrs};
-    for (int i = 0; i < 4; i++)
-        case_input(&c, CUPEL_TYPE_F32, CUPEL_LAYOUT_PLAIN, CUPEL_SHAPE(COUNT));
-    case_input(&c, CUPEL_TYPE_F32, CUPEL_LAYOUT_PLAIN, cupel_shape_scalar());
-    case_input(&c, CUPEL_TYPE_F64, CUPEL_LAYOUT_PLAIN, cupel_shape_scalar());
-    case_infer(&c);
-    case_fill(&c, 1);
+    fill_adam(&c, COUNT, 1);
     for (int i = 0; i < COUNT; i++) {
         case_f32(&c, 0)[i] = 0.0F;
         case_f32(&c, 1)[i] = 0.0F;
@@ -55,8 +62,6 @@ static void test_adam_of_any_size(void **state) {
     case_f32(&c, 3)[COUNT - 1] = NAN;
     case_f32(&c, 3)[COUNT - 2] = INFINITY; /* no step */
     case_f32(&c, 2)[COUNT - 2] = 1e-2F;
-    case_f32(&c, 4)[0] = 1.0F;
-    ((double *)c.values[5])[0] = 7;
     CHECK(case_check(&c, case_kernel("adam_update", "vec:adam"), 1, 1e-6, 0));
     case_release(&c);
 }
@@ -73,18 +78,11 @@ static void test_adam_at_the_ends(void **state) {
         check_context("epsilon %g, learning rate %g", cases[i].epsilon, (double)cases[i].rate);
         const struct attrs_adam attrs = {.beta1 = 0.9, .beta2 = 0.999, .epsilon = cases[i].epsilon};
         struct kernel_case c = {.op = &op_adam_update, .attrs = &attrs};
-        for (int k = 0; k < 4; k++)
-            case_input(&c, CUPEL_TYPE_F32, CUPEL_LAYOUT_PLAIN, CUPEL_SHAPE(100));
-        case_input(&c, CUPEL_TYPE_F32, CUPEL_LAYOUT_PLAIN, cupel_shape_scalar());
-        case_input(&c, CUPEL_TYPE_F64, CUPEL_LAYOUT_PLAIN, cupel_shape_scalar());
-        case_infer(&c);
-        case_fill(&c, 1);
+        fill_adam(&c, 100, cases[i].rate);
         for (int k = 0; k < 100; k++)
             case_f32(&c, 1)[k] = case_f32(&c, 2)[k] = case_f32(&c, 3)[k] = 0.0F;
         case_f32(&c, 1)[17] = INFINITY;
         case_f32(&c, 1)[99] = -INFINITY;
-        case_f32(&c, 4)[0] = cases[i].rate;
-        ((double *)c.values[5])[0] = 7;
         CHECK(case_check(&c, case_kernel("adam_update", "vec:adam"), 1, 1e-6, 0));
         case_release(&c);
     }
@@ -98,18 +96,11 @@ static void test_adam_of_small_steps(void **state) {
     for (size_t r = 0; r < sizeof rates / sizeof *rates; r++) {
         check_context("learning rate %g", (double)rates[r]);
         struct kernel_case c = {.op = &op_adam_update, .attrs = &attrs};
-        for (int i = 0; i < 4; i++)
-            case_input(&c, CUPEL_TYPE_F32, CUPEL_LAYOUT_PLAIN, CUPEL_SHAPE(100));
-        case_input(&c, CUPEL_TYPE_F32, CUPEL_LAYOUT_PLAIN, cupel_shape_scalar());
-        case_input(&c, CUPEL_TYPE_F64, CUPEL_LAYOUT_PLAIN, cupel_shape_scalar());
-        case_infer(&c);
-        case_fill(&c, 1);
+        fill_adam(&c, 100, rates[r]);
         for (int i = 0; i < 100; i++) {
             case_f32(&c, 0)[i] = 0.0F; /* so that the step alone is judged */
             case_f32(&c, 3)[i] = i % 3 == 0 ? 0.0F : fabsf(case_f32(&c, 3)[i]);
         }
-        case_f32(&c, 4)[0] = rates[r];
-        ((double *)c.values[5])[0] = 7;
         CHECK(case_check(&c, case_kernel("adam_update", "vec:adam"), 1, 1e-6, 0));
         case_release(&c);
     }
