@@ -1,6 +1,7 @@
 /*
- * Nodes of several parts (a fused chain, a convolution with its chain, a sweep, an update with its
- * product) fall into their parts where no kernel takes the whole, or where the parts are faster.
+ * Nodes of several parts (a fused chain, a convolution with its chain and its sum, a sweep, an
+ * update with its product) fall into their parts where no kernel takes the whole, or where the
+ * parts are faster.
  * Test: tests/test_pass_choose.c
  */
 #include <string.h>
@@ -51,8 +52,8 @@ static cupel_status split_fused(struct choose *s, const struct graph_node *fused
 }
 
 /* The convolution, then its chain, which may fall into parts itself. */
-static cupel_status split_fused_conv(struct choose *s, const struct graph_node *both,
-                                     uint32_t old_id) {
+static cupel_status split_conv_and_chain(struct choose *s, const struct graph_node *both,
+                                         uint32_t old_id) {
     struct compile *c = s->c;
     const struct attrs_fused_conv *attrs = both->attrs;
     const uint32_t n_conv = (uint32_t)attrs->n_conv_inputs, n = both->n_inputs - n_conv + 1;
@@ -128,6 +129,26 @@ static cupel_status take_part(struct choose *s, const struct graph_node *node, s
         return cupel_fail(s->c->error, CUPEL_STATUS_UNSUPPORTED, "%s: no kernel for op %s",
                           node->name, node->op->name);
     *out = (struct edge){id, 0};
+    return CUPEL_STATUS_OK;
+}
+
+/* Convolution, chain and, where the node has one, the sum of that. */
+static cupel_status split_fused_conv(struct choose *s, const struct graph_node *whole,
+                                     uint32_t old_id) {
+    CUPEL_TRY(split_conv_and_chain(s, whole, old_id));
+    if (whole->n_outputs == 1)
+        return CUPEL_STATUS_OK;
+    const struct attrs_fused_conv *attrs = whole->attrs;
+    struct edge image = rewrite_edge(&s->rewrite, (struct edge){old_id, 0}), out;
+    const struct graph_node sum = {.op = &op_reduce_sum,
+                                   .attrs = &attrs->sum,
+                                   .n_inputs = 1,
+                                   .n_outputs = 1,
+                                   .inputs = &image,
+                                   .outputs = &whole->outputs[1],
+                                   .name = attrs->sum_name};
+    CUPEL_TRY(take_part(s, &sum, &out));
+    rewrite_map(&s->rewrite, (struct edge){old_id, 1}, out);
     return CUPEL_STATUS_OK;
 }
 

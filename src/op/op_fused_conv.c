@@ -1,6 +1,6 @@
 /*
- * The internal op "fused_conv": both parts are inferred by their own rules, so the node has exactly
- * the shape and type of its parts run apart. There is no gradient: fusing happens after gradients
+ * The internal op "fused_conv": its parts are inferred by their own rules, so the node has exactly
+ * the shapes and types of its parts run apart. There is no gradient: fusing happens after gradients
  * were added. NaN: as the parts. Test: tests/test_pass_fuse_conv.c
  */
 #include "op/op_fused_conv.h"
@@ -40,11 +40,24 @@ cupel_op_view fused_conv_chain(const cupel_op_view *view, const cupel_desc *resu
                            .sink = view->sink};
 }
 
+cupel_op_view fused_conv_sum(const cupel_op_view *view) {
+    const struct attrs_fused_conv *attrs = view->attrs;
+    return (cupel_op_view){.op = &op_reduce_sum,
+                           .attrs = &attrs->sum,
+                           .name = attrs->sum_name,
+                           .n_inputs = 1,
+                           .inputs = &view->outputs[0],
+                           .n_outputs = 1,
+                           .outputs = &view->outputs[1],
+                           .sink = view->sink};
+}
+
 static bool whole(const cupel_op_view *view) {
     const struct attrs_fused_conv *attrs = view->attrs;
     return attrs->conv != NULL && attrs->conv->n_outputs == 1 && attrs->n_conv_inputs >= 1 &&
            attrs->n_conv_inputs <= view->n_inputs &&
-           view->n_inputs - attrs->n_conv_inputs < FUSED_MAX_INPUTS && view->n_outputs == 1;
+           view->n_inputs - attrs->n_conv_inputs < FUSED_MAX_INPUTS &&
+           view->n_outputs == (attrs->sum_name != NULL ? 2 : 1);
 }
 
 static cupel_status infer(const cupel_op_view *view) {
@@ -55,7 +68,11 @@ static cupel_status infer(const cupel_op_view *view) {
     cupel_op_view conv;
     CUPEL_TRY(fused_conv_conv(view, &result, &conv));
     const cupel_op_view chain = fused_conv_chain(view, &result, operands);
-    return op_fused.infer(&chain);
+    CUPEL_TRY(op_fused.infer(&chain));
+    if (view->n_outputs == 1)
+        return CUPEL_STATUS_OK;
+    const cupel_op_view sum = fused_conv_sum(view);
+    return op_reduce_sum.infer(&sum);
 }
 
 static double flops(const cupel_op_view *view) {
@@ -64,7 +81,12 @@ static double flops(const cupel_op_view *view) {
     if (!whole(view) || fused_conv_conv(view, &result, &conv) != CUPEL_STATUS_OK)
         return 0;
     const cupel_op_view chain = fused_conv_chain(view, &result, operands);
-    return conv.op->flops(&conv) + op_fused.flops(&chain);
+    double total = conv.op->flops(&conv) + op_fused.flops(&chain);
+    if (view->n_outputs > 1) {
+        const cupel_op_view sum = fused_conv_sum(view);
+        total += op_reduce_sum.flops(&sum);
+    }
+    return total;
 }
 
 const cupel_op op_fused_conv = {
@@ -74,7 +96,7 @@ const cupel_op op_fused_conv = {
     .attr_size = sizeof(struct attrs_fused_conv),
     .min_inputs = 2,
     .max_inputs = 3 + FUSED_MAX_INPUTS - 1,
-    .n_outputs = 1,
+    .n_outputs = 2,    /* at most */
     .image_inputs = 1, /* and of the chain's those that are shaped like the result */
     .image_outputs = 1,
     .nan_rule = CUPEL_NAN_PROPAGATES,

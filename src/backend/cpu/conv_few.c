@@ -3,9 +3,11 @@
  * blocks on the other: the first and the last layers of networks. Direct: such layers move more
  * bytes than they compute. Images are worked on one by one; gradients of filters are summed over at
  * most 8 runs of images, cut by the batch alone, which meet in a fixed tree. Where the result is in
- * blocks, a fused node's bias and activation finish it, as they do Winograd's.
+ * blocks, a fused node's bias and activation finish it, as they do Winograd's; its sums per channel
+ * are of an image each, then of all.
  *
- * Floor: the blocked side's bytes over the bandwidth. Test: tests/test_kernels_few.c
+ * Floor: the blocked side's bytes over the bandwidth. Tests: tests/test_kernels_few.c,
+ * tests/test_kernels_conv_sums.c
  */
 #include <string.h>
 
@@ -149,12 +151,18 @@ static cupel_status plan_sides(struct kernel_plan *plan, const struct sides *sid
     return CUPEL_STATUS_OK;
 }
 
+static int64_t blocked_channels(const struct few_state *s) {
+    return s->blocks * s->table->block;
+}
+
 static cupel_status plan_few(struct kernel_plan *plan, const struct kernel_request *request,
                              struct cupel_error *error) {
     const struct sides sides = sides_of(&request->view);
     CUPEL_TRY(plan_sides(plan, &sides, request->threads, false, error));
     struct few_state *const s = plan->state;
     (void)conv_finish_plan(&request->view, &s->finish); /* accepted before */
+    if (s->finish.sums)
+        plan->scratch_bytes += sizeof(float) * (size_t)(s->images * blocked_channels(s));
     return CUPEL_STATUS_OK;
 }
 
@@ -176,6 +184,7 @@ struct few_run {
     float *few_out, *blocked_out;
     const float *panels; /* [few][block][tap], vectors */
     float *sums;         /* [segment] of panels and a sum of pixels for each block */
+    float *image_sums;   /* [image][channel] of blocked_out; NULL: not wanted */
     float *own;
 };
 
@@ -251,6 +260,10 @@ static void widen_images(void *context, int64_t begin, int64_t end, int thread) 
     for (int64_t n = begin; n < end; n++) {
         const float *const planes = pad(s, run->few + n * s->few * s->few_height * s->few_width,
                                         run->own + thread * s->own_floats);
+        float *const sums =
+            run->image_sums == NULL ? NULL : run->image_sums + n * blocked_channels(s);
+        if (sums != NULL)
+            memset(sums, 0, (size_t)blocked_channels(s) * sizeof *sums);
         for (int64_t row = 0; row < s->blocks * s->height; row++) {
             const int64_t b = row / s->height, y = row % s->height;
             const int64_t at = (n * s->blocks * s->height + row) * s->width * lanes;
@@ -265,6 +278,7 @@ static void widen_images(void *context, int64_t begin, int64_t end, int thread) 
                 .next = s->blocks * FEW_TAPS * lanes,
                 .finish = &finish,
                 .out = run->blocked_out + at,
+                .sum = sums == NULL ? NULL : sums + b * lanes,
                 .n = s->width,
             });
         }
@@ -287,8 +301,12 @@ static cupel_status run_few(const struct kernel_plan *plan, const struct kernel_
                           .few_out = call->outputs[0],
                           .blocked_out = call->outputs[0],
                           .bias = s->finish.bias < 0 ? NULL : call->inputs[s->finish.bias]};
+    if (s->finish.sums)
+        run.image_sums = run.own + plan->threads * s->own_floats;
     const int threads = call->threads < plan->threads ? call->threads : plan->threads;
     parallel_each(threads, s->images, narrows ? narrow_images : widen_images, &run);
+    if (run.image_sums != NULL)
+        conv_finish_sums(run.image_sums, s->images, blocked_channels(s), call->outputs[1]);
     return CUPEL_STATUS_OK;
 }
 
@@ -345,16 +363,17 @@ static cupel_status run_gradient(const struct kernel_plan *plan, const struct ke
     return CUPEL_STATUS_OK;
 }
 
-#define FEW_KERNEL(op_name, kernel_name, accepts, plans, runs) \
+#define FEW_KERNEL(op_name, kernel_name, number, accepts, plans, runs) \
     { \
-        .op = op_name, .name = kernel_name, .revision = 2, .accept = accepts, .plan = plans, \
+        .op = op_name, .name = kernel_name, .revision = number, .accept = accepts, .plan = plans, \
         .run = runs, .drop = drop_few \
     }
 
 const struct kernel few_kernels[] = {
-    FEW_KERNEL("conv2d", "vec:few", accept_few, plan_few, run_few),
-    FEW_KERNEL("conv2d_backward_data", "vec:few", accept_few, plan_few, run_few),
-    FEW_KERNEL("conv2d_backward_weights", "vec:few", accept_gradient, plan_gradient, run_gradient),
-    FEW_KERNEL("fused_conv", "vec:few-fused", accept_fused, plan_few, run_few),
+    FEW_KERNEL("conv2d", "vec:few", 2, accept_few, plan_few, run_few),
+    FEW_KERNEL("conv2d_backward_data", "vec:few", 2, accept_few, plan_few, run_few),
+    FEW_KERNEL("conv2d_backward_weights", "vec:few", 2, accept_gradient, plan_gradient,
+               run_gradient),
+    FEW_KERNEL("fused_conv", "vec:few-fused", 3, accept_fused, plan_few, run_few),
     {.op = NULL},
 };

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "backend/cpu/vec_reduce.h"
 #include "op/op_fused_conv.h"
 #include "op/op_internal.h"
 
@@ -80,6 +81,7 @@ bool conv_finish_plan(const cupel_op_view *view, struct conv_finish_plan *out) {
         return true;
     }
     const struct attrs_fused_conv *both = view->attrs;
+    out->sums = both->sum_name != NULL;
     out->bias = both->n_conv_inputs > 2 ? 2 : -1;
     int32_t at = fused_input(0);
     for (int p = 0; p < (int)both->chain.n_parts; p++) {
@@ -100,4 +102,15 @@ struct conv_finish conv_finish_of(const struct conv_finish_plan *plan, const voi
     if (plan->otherwise >= 0)
         finish.otherwise = *(const float *)inputs[plan->otherwise];
     return finish;
+}
+
+void conv_finish_sums(const float *runs, int64_t n, int64_t channels, float *out) {
+    for (int64_t first = 0; first < channels; first += REDUCE_COLUMNS) {
+        const int64_t left = channels - first,
+                      columns = left < REDUCE_COLUMNS ? left : REDUCE_COLUMNS;
+        double sums[REDUCE_COLUMNS] = {0};
+        cpu_vec_reduce()->columns_sum(sums, runs + first, channels, n, columns);
+        for (int64_t c = 0; c < columns; c++)
+            out[first + c] = (float)sums[c];
+    }
 }

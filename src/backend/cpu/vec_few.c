@@ -92,8 +92,10 @@ VEC_INLINE void finish_pixels(const int pixels, const struct conv_finish *finish
     }
 }
 
-/* pixels is a constant where this is called; part: which vector of each. */
-VEC_INLINE void wide_tile(const int pixels, const struct few_wide *q, int64_t x, int part) {
+/* pixels and summed are constants where this is called; part: which vector of each. Their sum, a
+ * tree, where it is wanted. */
+VEC_INLINE vector wide_tile(const int pixels, const bool summed, const struct few_wide *q,
+                            int64_t x, int part) {
     const int64_t at = x * BLOCK + part * VEC_LANES;
     const struct conv_finish *const finish = q->finish;
     vector sum[PIXELS];
@@ -111,16 +113,34 @@ VEC_INLINE void wide_tile(const int pixels, const struct few_wide *q, int64_t x,
     finish_pixels(pixels, finish, finish->bias == NULL ? NULL : finish->bias + part * VEC_LANES,
                   finish->activation == CONV_SELECT ? finish->mask + at : NULL, sum);
     UNROLLED for (int i = 0; i < pixels; i++) vec_stream(q->out + at + i * BLOCK, sum[i]);
+    if (summed && pixels == PIXELS) {
+        UNROLLED for (int i = 0; i < PIXELS; i += 2) sum[i] = vec_add(sum[i], sum[i + 1]);
+        UNROLLED for (int i = 0; i < PIXELS; i += 4) sum[i] = vec_add(sum[i], sum[i + 2]);
+        sum[0] = vec_add(sum[0], sum[4]);
+    }
+    return sum[0];
 }
 
-static void wide(const struct few_wide *q) {
-    for (int part = 0; part < PARTS; part++) {
-        int64_t x = 0;
-        for (; x + PIXELS <= q->n; x += PIXELS)
-            wide_tile(PIXELS, q, x, part);
-        for (; x < q->n; x++)
-            wide_tile(1, q, x, part);
+VEC_INLINE void wide_row(const bool summed, const struct few_wide *q, int part) {
+    vector total = vec_zero();
+    int64_t x = 0;
+    for (; x + PIXELS <= q->n; x += PIXELS)
+        total = vec_add(total, wide_tile(PIXELS, summed, q, x, part));
+    for (; x < q->n; x++)
+        total = vec_add(total, wide_tile(1, summed, q, x, part));
+    if (summed) {
+        float *const sum = q->sum + part * VEC_LANES;
+        vec_store(sum, vec_add(vec_load(sum), total));
     }
+}
+
+/* With sums and without: code of its own each. */
+static void wide(const struct few_wide *q) {
+    for (int part = 0; part < PARTS; part++)
+        if (q->sum == NULL)
+            wide_row(false, q, part);
+        else
+            wide_row(true, q, part);
 }
 
 static void drain(void) {

@@ -35,6 +35,7 @@ struct few_wide {
     int64_t next;                     /* from the filters of one channel to the next one's */
     const struct conv_finish *finish; /* its mask begins at the row's */
     float *out;
+    float *sum; /* += the sum of out; NULL: not wanted */
     int64_t n;
 };
 

@@ -378,29 +378,38 @@ VEC_INLINE vector
     return x;
 }
 
-/* One line of a tile's pixels, `width` of them. */
+/* One line of a tile's pixels, `width` of them; sum (NULL: none) += what was stored. */
 VEC_INLINE void store_result(const vector *m, int points, const struct conv_finish *finish,
-                             vector bias, int64_t width, float *pixels, int64_t offset) {
+                             vector bias, int64_t width, float *pixels, int64_t offset,
+                             vector *sum) {
     vector line[4];
     float *to = pixels + offset;
     result_pair(m, points, true, &line[0], &line[2]);
     result_pair(m, points, false, &line[1], &line[3]);
     if (finish->past_caches && width == points - 2 && (uintptr_t)to % sizeof(vector) == 0) {
         VEC_UNROLLED
-        for (int j = 0; j < points - 2; j++)
-            vec_stream(to + j * VEC_LANES, finished(finish, bias, line[j], offset + j * VEC_LANES));
+        for (int j = 0; j < points - 2; j++) {
+            line[j] = finished(finish, bias, line[j], offset + j * VEC_LANES);
+            vec_stream(to + j * VEC_LANES, line[j]);
+        }
     } else {
         VEC_UNROLLED
-        for (int j = 0; j < points - 2; j++)
+        for (int j = 0; j < points - 2; j++) {
+            line[j] =
+                j < width ? finished(finish, bias, line[j], offset + j * VEC_LANES) : vec_zero();
             if (j < width)
-                vec_store(to + j * VEC_LANES,
-                          finished(finish, bias, line[j], offset + j * VEC_LANES));
+                vec_store(to + j * VEC_LANES, line[j]);
+        }
+    }
+    if (sum != NULL) {
+        const vector two = vec_add(line[0], line[1]);
+        *sum = vec_add(*sum, points == LONG ? vec_add(two, vec_add(line[2], line[3])) : two);
     }
 }
 
 VEC_INLINE void result_of(int rows, int columns, const float *in, int64_t stride,
                           const struct conv_finish *finish, vector bias, int64_t height,
-                          int64_t width, float *pixels, int64_t offset, int64_t line) {
+                          int64_t width, float *pixels, int64_t offset, int64_t line, vector *sum) {
     VEC_UNROLLED
     for (int odd = 0; odd < 2; odd++) {
         vector first[6], second[6];
@@ -415,34 +424,47 @@ VEC_INLINE void result_of(int rows, int columns, const float *in, int64_t stride
                 m[point_of(i, rows)] = vec_load(in + (point_of(i, rows) * 6 + column) * stride);
             result_pair(m, rows, odd == 0, &first[column], &second[column]);
         }
-        store_result(first, columns, finish, bias, width, pixels, offset + odd * line);
+        store_result(first, columns, finish, bias, width, pixels, offset + odd * line, sum);
         if (rows == LONG && odd + 2 < height)
-            store_result(second, columns, finish, bias, width, pixels, offset + (odd + 2) * line);
+            store_result(second, columns, finish, bias, width, pixels, offset + (odd + 2) * line,
+                         sum);
     }
 }
 
 VEC_INLINE void result_in(const struct winograd_images *images, int rows, int columns,
                           const float *in, int64_t stride, int64_t tile_stride,
                           const struct conv_finish *finish, const struct winograd_tile *tiles,
-                          int64_t n, float *pixels) {
+                          int64_t n, float *pixels, float *sum) {
+    vector total = vec_zero();
     const vector bias = finish->bias == NULL ? vec_zero() : vec_load(finish->bias);
     const int64_t line = images->w * VEC_LANES;
     for (int64_t t = 0; t < n; t++) {
         const struct winograd_tile tile = tiles[t];
+        vector own = vec_zero();
         const int64_t width = images->w - tile.x < columns - 2 ? images->w - tile.x : columns - 2;
         result_of(rows, columns, in + t * tile_stride, stride, finish, bias, images->h - tile.y,
                   width, pixels, tile.image * images->stride + tile.y * line + tile.x * VEC_LANES,
-                  line);
+                  line, sum == NULL ? NULL : &own);
+        total = vec_add(total, own);
     }
+    if (sum != NULL)
+        vec_store(sum, total);
 }
 
+/* With sums and without: code of its own each. */
 static void result(const struct winograd_images *images, enum winograd_form form, const float *in,
                    int64_t stride, int64_t tile_stride, const struct conv_finish *finish,
-                   const struct winograd_tile *tiles, int64_t n, float *pixels) {
+                   const struct winograd_tile *tiles, int64_t n, float *pixels, float *sum) {
 #define CALL(rows, columns) \
-    result_in(images, rows, columns, in, stride, tile_stride, finish, tiles, n, pixels)
-    FOR_FORM(form, CALL)
+    result_in(images, rows, columns, in, stride, tile_stride, finish, tiles, n, pixels, NULL)
+#define CALL_SUM(rows, columns) \
+    result_in(images, rows, columns, in, stride, tile_stride, finish, tiles, n, pixels, sum)
+    if (sum == NULL)
+        FOR_FORM(form, CALL)
+    else
+        FOR_FORM(form, CALL_SUM)
 #undef CALL
+#undef CALL_SUM
 }
 
 static void drain(void) {

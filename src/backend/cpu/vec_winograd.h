@@ -51,10 +51,10 @@ struct vec_winograd_table {
                      const float *pixels, const struct winograd_tile *tiles, int64_t n, float *out,
                      int64_t stride, int64_t tile_stride, float *sum);
     /* The values of n tiles, laid out alike, to their pixels, finished and cut at the images'
-     * edges. */
+     * edges. sum (may be NULL): their sum per channel. */
     void (*result)(const struct winograd_images *images, enum winograd_form form, const float *in,
                    int64_t stride, int64_t tile_stride, const struct conv_finish *finish,
-                   const struct winograd_tile *tiles, int64_t n, float *pixels);
+                   const struct winograd_tile *tiles, int64_t n, float *pixels, float *sum);
     /* Makes pixels that were written past the caches visible to other threads. */
     void (*drain)(void);
     /* The sum of `cuts` (a power of two, at most 8) lots of 36 values (small: 16) to 9 gradients:

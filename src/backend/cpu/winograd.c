@@ -4,8 +4,9 @@
  * price of sums before and after. Tiles of one form are numbered through all images; a thread takes
  * lots of tiles so small that the transformed pixels stay in its L2 cache, and when it is done with
  * its own, lots of others. What it will read next comes from memory while it multiplies. Backward
- * data is the forward computation with turned filters. Each tile is computed by itself, so bits do
- * not depend on threads. Test: tests/test_kernels_winograd.c
+ * data is the forward computation with turned filters. Each tile is computed by itself, and where
+ * results are summed lots are cut without regard to threads, so bits do not depend on them.
+ * Tests: tests/test_kernels_winograd.c, tests/test_kernels_conv_sums.c
  */
 #include "backend/cpu/winograd.h"
 
@@ -16,6 +17,7 @@
 
 enum {
     PAD = 16,       /* floats between planes, against equal low address bits */
+    SUM_LOTS = 4,   /* where each lot has its sum they come in multiples of this */
     LOT_TILES = 56, /* taken at once, at most */
     /* Results that the next node still finds in the outer cache; larger ones are written past it,
      * which is faster, and read from memory. */
@@ -132,7 +134,7 @@ static int64_t groups_of(const struct winograd_state *s, int64_t tiles) {
     return (tiles + s->group - 1) / s->group;
 }
 
-/* Lots of a part: as many tiles each as fit, no more than needed to be even. */
+/* Lots of a part: as many tiles each as fit, no more than needed to be even for so many threads. */
 static int64_t lots_of(const struct winograd_state *s, const struct winograd_part *part,
                        int threads) {
     const int64_t groups = groups_of(s, part->tiles);
@@ -179,6 +181,10 @@ static void drop_winograd(struct kernel_plan *plan) {
     plan->state = NULL;
 }
 
+static int64_t to_channels(const struct winograd_state *s) {
+    return s->shape.to_blocks * s->shape.block;
+}
+
 static cupel_status plan_either(struct kernel_plan *plan, const struct kernel_request *request,
                                 bool small, struct cupel_error *error) {
     const cupel_op_view *view = &request->view;
@@ -205,12 +211,14 @@ static cupel_status plan_either(struct kernel_plan *plan, const struct kernel_re
     s->thread_floats = WINOGRAD_PLANES * (s->v_stride + s->m_stride);
     plan->state = s;
     plan->threads = request->threads < 1 ? 1 : request->threads;
-    const cupel_status status = list_lots(s, plan->threads, error);
+    const cupel_status status = list_lots(s, s->finish.sums ? SUM_LOTS : plan->threads, error);
     if (status != CUPEL_STATUS_OK) {
         drop_winograd(plan);
         return status;
     }
     plan->scratch_bytes = (size_t)plan->threads * (size_t)s->thread_floats * sizeof(float);
+    if (s->finish.sums)
+        plan->scratch_bytes += (size_t)(s->n_lots * to_channels(s)) * sizeof(float);
     plan->n_packs = 1;
     plan->packs[0] = (struct kernel_pack){
         .operand = 1,
@@ -236,6 +244,7 @@ struct winograd_run {
     const void *const *inputs;
     const float *from, *filters;
     float *to, *scratch;
+    float *sums; /* [lot][channel] of the result; NULL: not wanted */
 };
 
 /* v: [plane][block][tile][channel]. Block after block, so that the processor sees streams of pixels
@@ -277,8 +286,10 @@ static void write_tiles(const struct winograd_run *run, const struct lot *lot, s
         const int64_t offset = channel * shape->to.h * shape->to.w;
         struct conv_finish finish = conv_finish_of(&s->finish, run->inputs, channel, offset);
         finish.past_caches = s->past_caches;
+        float *sum =
+            run->sums == NULL ? NULL : run->sums + (lot - s->lots) * to_channels(s) + channel;
         shape->table->result(&shape->to, lot->part->form, products.m + b * s->lot, products.stride,
-                             shape->block, &finish, tiles, lot->n, run->to + offset);
+                             shape->block, &finish, tiles, lot->n, run->to + offset, sum);
     }
 }
 
@@ -351,25 +362,28 @@ static cupel_status run_winograd(const struct kernel_plan *plan, const struct ke
         .filters = call->inputs[1],
         .to = call->outputs[0],
         .scratch = call->scratch,
+        .sums = s->finish.sums ? (float *)call->scratch + plan->threads * s->thread_floats : NULL,
     };
     const int threads = call->threads < plan->threads ? call->threads : plan->threads;
     parallel_each(threads, s->n_lots, run_lots, &run);
+    if (run.sums != NULL)
+        conv_finish_sums(run.sums, s->n_lots, to_channels(s), call->outputs[1]);
     return CUPEL_STATUS_OK;
 }
 
-#define WINOGRAD_KERNEL(op_name, kernel_name, size) \
+#define WINOGRAD_KERNEL(op_name, kernel_name, number, size) \
     { \
-        .op = op_name, .name = kernel_name, .revision = 2, .flags = KERNEL_WINOGRAD, \
+        .op = op_name, .name = kernel_name, .revision = number, .flags = KERNEL_WINOGRAD, \
         .accept = accept_##size, .plan = plan_##size, .run = run_winograd, .pack = pack_filters, \
         .drop = drop_winograd \
     }
 
 const struct kernel winograd_kernels[] = {
-    WINOGRAD_KERNEL("conv2d", "vec:winograd", large),
-    WINOGRAD_KERNEL("conv2d", "vec:winograd-2x2", small),
-    WINOGRAD_KERNEL("conv2d_backward_data", "vec:winograd", large),
-    WINOGRAD_KERNEL("conv2d_backward_data", "vec:winograd-2x2", small),
-    WINOGRAD_KERNEL("fused_conv", "vec:winograd-fused", large), /* to be switched off alone */
-    WINOGRAD_KERNEL("fused_conv", "vec:winograd-fused-2x2", small),
+    WINOGRAD_KERNEL("conv2d", "vec:winograd", 2, large),
+    WINOGRAD_KERNEL("conv2d", "vec:winograd-2x2", 2, small),
+    WINOGRAD_KERNEL("conv2d_backward_data", "vec:winograd", 2, large),
+    WINOGRAD_KERNEL("conv2d_backward_data", "vec:winograd-2x2", 2, small),
+    WINOGRAD_KERNEL("fused_conv", "vec:winograd-fused", 3, large), /* to be switched off alone */
+    WINOGRAD_KERNEL("fused_conv", "vec:winograd-fused-2x2", 3, small),
     {.op = NULL},
 };
