@@ -112,7 +112,7 @@ cupel_status pass_move_reshapes(struct compile *c); /* of flattened images, to t
 cupel_status pass_fuse_image(struct compile *c);    /* products of flattened images */
 cupel_status pass_join_images(struct compile *c);   /* two products of one image */
 cupel_status pass_fuse(struct compile *c);
-cupel_status pass_fuse_conv(struct compile *c);   /* a convolution with the chain after it */
+cupel_status pass_fuse_conv(struct compile *c);   /* a convolution, its chain, its sum */
 cupel_status pass_fuse_update(struct compile *c); /* an update with its gradient's product */
 cupel_status pass_sweep(struct compile *c);       /* neighbouring updates as one node */
 cupel_status pass_swaps(struct compile *c);       /* variables assigned from one another */
