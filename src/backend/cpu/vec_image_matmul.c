@@ -5,7 +5,8 @@
  *
  * Memory sets the pace: processors fetch ahead along some 30 streams, and only in long runs, and
  * what images hold of one pixel may share one set of the nearest cache. So never more than GROUP
- * images are read side by side, pixel after pixel, and sums wait in the cache for the next group.
+ * images are read side by side, pixel after pixel, and fetched into the L2 cache before; sums wait
+ * in the caches for the next group.
  * Test: tests/test_kernels_image_matmul.c
  */
 #include "backend/cpu/vec_image_matmul.h"
@@ -15,7 +16,7 @@
 #if CUPEL_VEC_ISA == 2
 enum {
     BLOCK = 16,
-    ROWS = 8,    /* with 3 pixels: 24 sums, 3 vectors, 1 factor: 28 of 32 registers */
+    ROWS = 9,    /* with 3 pixels: 27 sums, 3 vectors, 1 factor: 31 of 32 registers */
     IMAGES = 20, /* dot: 20 sums, 1 vector; the factors are operands of the multiply-adds */
     PAIRS = 12   /* dot, of two vectors: 24 sums */
 };
@@ -31,7 +32,7 @@ enum {
 enum {
     PIXELS = 3,
     PARTS = BLOCK / VEC_LANES, /* vectors of a pixel, which are worked on one after the other */
-    GROUP = 20,                /* images read side by side */
+    GROUP = 50,                /* images read side by side, at most */
     AHEAD = 2 * PIXELS,        /* pixels that are fetched before their turn */
     DOT_AHEAD = 4,
     RUN_BYTES = 128 * 1024,      /* of panels that stay in the L2 cache beside all images in turn */
@@ -56,9 +57,9 @@ static int64_t least(int64_t a, int64_t b) {
 
 /* ---- sums over columns or images: pixels are vectors ---- */
 
-/* Of the sums from row r, pixel p on, the steps [from, to) of the depth. */
+/* Of the sums of `rows` rows from row r, pixel p on, the steps [from, to) of the depth. */
 struct place {
-    int64_t r, p, from, to;
+    int64_t r, rows, p, from, to;
     bool fetch; /* b ahead, which is images */
 };
 
@@ -127,7 +128,7 @@ VEC_INLINE void block(const int rows, const int pixels, const struct image_produ
         }
         if (k < fetch.last) {
             VEC_UNROLLED for (int v = 0; v < pixels; v++)
-                __builtin_prefetch(fetch.from + v * BLOCK);
+                __builtin_prefetch(fetch.from + v * BLOCK, 0, 2);
             fetch.from += fetch.step;
         }
         a += q->a_step;
@@ -141,7 +142,7 @@ VEC_INLINE void block(const int rows, const int pixels, const struct image_produ
 
 VEC_INLINE void block_of_rows(const int pixels, const struct image_products *q,
                               const struct place *at) {
-    switch (least(q->rows - at->r, ROWS)) {
+    switch (at->rows) {
         BLOCK_CASE(1)
         BLOCK_CASE(2)
         BLOCK_CASE(3)
@@ -151,6 +152,7 @@ VEC_INLINE void block_of_rows(const int pixels, const struct image_products *q,
         BLOCK_CASE(6)
         BLOCK_CASE(7)
         BLOCK_CASE(8)
+        BLOCK_CASE(9)
 #endif
     default: break;
     }
@@ -174,7 +176,14 @@ static struct image_products part_of(const struct image_products *all, int part)
     return q;
 }
 
+/* Rows of a block: all blocks are as large as can be, and nearly as large as each other. */
+static int64_t rows_of_blocks(int64_t rows) {
+    const int64_t blocks = (rows + ROWS - 1) / ROWS;
+    return (rows + blocks - 1) / blocks;
+}
+
 static void to_image(const struct image_products *all) {
+    const int64_t rows = rows_of_blocks(all->rows);
     /* Masks are read as images are, in long runs. */
     const int64_t run =
         all->mask != NULL ? all->pixels
@@ -183,9 +192,11 @@ static void to_image(const struct image_products *all) {
         const struct image_products q = part_of(all, part);
         for (int64_t first = 0; first < q.pixels; first += run) {
             const int64_t last = least(q.pixels, first + run);
-            for (int64_t r = 0; r < q.rows; r += ROWS)
+            for (int64_t r = 0; r < q.rows; r += rows)
                 for (int64_t p = first; p < last; p += PIXELS)
-                    any_block(&q, &(struct place){.r = r, .p = p, .to = q.depth});
+                    any_block(&q,
+                              &(struct place){
+                                  .r = r, .rows = least(q.rows - r, rows), .p = p, .to = q.depth});
         }
     }
 }
@@ -194,21 +205,29 @@ static void drain(void) {
     vec_drain();
 }
 
+/* Some pixels of some images, in all rows. */
+static void add_group(const struct image_products *q, int64_t first, int64_t last, int64_t from,
+                      int64_t to) {
+    const int64_t rows = rows_of_blocks(q->rows);
+    for (int64_t p = first; p < last; p += PIXELS)
+        for (int64_t r = 0; r < q->rows; r += rows)
+            any_block(q, &(struct place){.r = r,
+                                         .rows = least(q->rows - r, rows),
+                                         .p = p,
+                                         .from = from,
+                                         .to = to,
+                                         .fetch = r == 0});
+}
+
 static void of_images(const struct image_products *all) {
     const int64_t run = run_of(all->rows * BLOCK, RUN_BYTES);
+    const int64_t groups = (all->depth + GROUP - 1) / GROUP;
     for (int part = 0; part < PARTS; part++) {
         const struct image_products q = part_of(all, part);
-        for (int64_t first = 0; first < q.pixels; first += run) {
-            const int64_t last = least(q.pixels, first + run);
-            for (int64_t k = 0; k < q.depth; k += GROUP)
-                for (int64_t p = first; p < last; p += PIXELS)
-                    for (int64_t r = 0; r < q.rows; r += ROWS)
-                        any_block(&q, &(struct place){.r = r,
-                                                      .p = p,
-                                                      .from = k,
-                                                      .to = least(q.depth, k + GROUP),
-                                                      .fetch = r == 0});
-        }
+        for (int64_t first = 0; first < q.pixels; first += run)
+            for (int64_t g = 0; g < groups; g++)
+                add_group(&q, first, least(q.pixels, first + run), g * q.depth / groups,
+                          (g + 1) * q.depth / groups);
     }
 }
 
