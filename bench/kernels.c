@@ -16,8 +16,8 @@
 #include "base/number.h"
 #include "base/parallel.h"
 #include "op/op_fused.h"
+#include "op/op_image_sweep.h"
 #include "op/op_internal.h"
-#include "op/op_product_update.h"
 
 enum { MOST = 16, FEWEST_RUNS = 12 };
 
@@ -232,8 +232,8 @@ static void image_products(void) {
     time_node(&(struct node){.title = "image two heads' data, relu's",
                              .op = &op_image_matmul,
                              .attrs = &attrs,
-                             .n_inputs = 5,
-                             .inputs = {few, down, few, down, image},
+                             .n_inputs = 6,
+                             .inputs = {few, down, few, down, image, scalar},
                              .outputs = {{.layout = blocked}}});
     attrs = result;
     attrs.transpose_b = attrs.with_bias = 1;
@@ -264,6 +264,27 @@ static void image_products(void) {
                                  .n_inputs = 7,
                                  .inputs = {role == IMAGE_A ? image : few,
                                             role == IMAGE_A ? few : image, p, p, p, scalar, step}});
+        /* Beside a bias, and beside another one. */
+        const cupel_desc bias = plain(CUPEL_SHAPE(86528));
+        struct attrs_product_update second = both;
+        second.summed = role == IMAGE_A;
+        struct attrs_image_sweep sweep = {0};
+        if (!image_sweep_append(&sweep, "first", &both, 7, 3) ||
+            !image_sweep_append(&sweep, "second", &second, role == IMAGE_A ? 6 : 7, 3))
+            continue;
+        struct node node = {
+            .title = role == IMAGE_A ? "image adam and bias" : "image adam twice",
+            .op = &op_image_sweep,
+            .attrs = &sweep,
+            .n_inputs = 12,
+            .inputs = {image, few, p, p, p, scalar, step, bias, bias, bias, scalar, step},
+            .n_outputs = 6};
+        if (role == IMAGE_B) {
+            const cupel_desc more[] = {few, p, p, p, scalar, step};
+            memcpy(&node.inputs[7], more, sizeof more);
+            node.n_inputs = 13;
+        }
+        time_node(&node);
     }
 }
 

@@ -1,11 +1,12 @@
 /*
  * Products with images in blocks: every role, odd numbers of images, pixels and columns, against
- * the reference kernels of the ops they are made of, which see the images flattened.
+ * the reference kernels of the ops they are made of, which see the images flattened. Updates, and
+ * several of one image, against what they are made of: the same bits.
  */
 #include "support/kernel_case.h"
 
 #include "base/memory.h"
-#include "op/op_product_update.h"
+#include "op/op_image_sweep.h"
 
 /* Sums of at most 100 (images) or 64 products of numbers in [-2, 2), or of all elements of an image
  * in fp32, in runs of some thousand; the reference sums in double. */
@@ -329,6 +330,146 @@ static void test_updates(void **state) {
                 }
 }
 
+/* --- several updates of one image --- */
+
+enum part { ROWS = IMAGE_A, COLUMNS = IMAGE_B, SUM }; /* matrices [C H W, outs] and [outs, C H W] */
+
+static struct attrs_product_update part_attrs(enum part kind, bool adam) {
+    const struct attrs_adam adam_attrs = {.beta1 = 0.9, .beta2 = 0.99, .epsilon = 1e-3};
+    const struct attrs_sgd sgd_attrs = {.momentum = 0.9, .weight_decay = 0.1};
+    struct attrs_product_update both = {
+        .update = adam ? &op_adam_update : &op_sgd_update, .gradient = 1, .summed = kind == SUM};
+    if (kind != SUM)
+        both.image = (struct attrs_image_matmul){.role = kind, .transpose_a = 1, .products = 1};
+    memcpy(both.update_attrs, adam ? (const void *)&adam_attrs : &sgd_attrs,
+           adam ? sizeof adam_attrs : sizeof sgd_attrs);
+    return both;
+}
+
+/* An image_update by itself, whose operands are filled but for the image. */
+static void make_part(struct kernel_case *c, const struct extents *e, enum part kind, int64_t outs,
+                      uint64_t seed) {
+    const struct attrs_product_update *both = c->attrs;
+    const bool adam = both->update == &op_adam_update;
+    const int64_t j = columns(e);
+    const cupel_shape shape = kind == SUM    ? CUPEL_SHAPE(j)
+                              : kind == ROWS ? CUPEL_SHAPE(j, outs)
+                                             : CUPEL_SHAPE(outs, j);
+    const struct extents own = {e->images, e->channels, e->height, e->width, outs};
+    if (kind == SUM)
+        add_image(c, e);
+    else
+        add_gradient(c, &own, (enum image_role)kind);
+    const int first = c->n_inputs; /* of the update's: parameter, moments, rate, step or buffer */
+    for (int i = 0; i < (adam ? 3 : 1); i++)
+        case_input(c, CUPEL_TYPE_F32, CUPEL_LAYOUT_PLAIN, shape);
+    case_input(c, CUPEL_TYPE_F32, CUPEL_LAYOUT_PLAIN, cupel_shape_scalar());
+    case_input(c, adam ? CUPEL_TYPE_F64 : CUPEL_TYPE_F32, CUPEL_LAYOUT_PLAIN,
+               adam ? cupel_shape_scalar() : shape);
+    case_infer(c);
+    c->n_outputs = adam ? 3 : 2;
+    case_fill(c, seed);
+    for (int64_t i = 0; adam && i < cupel_shape_count(shape); i++)
+        case_f32(c, first + 2)[i] = fabsf(case_f32(c, first + 2)[i]);
+    case_f32(c, adam ? first + 3 : first + 1)[0] = 0.01F;
+    if (adam)
+        *(double *)c->values[first + 4] = 3;
+}
+
+/* The image's plain sum over the batch by its own kernel, as the gradient of an update. */
+static void check_sum_apart(const struct kernel_case *c) {
+    const struct attrs_product_update *both = c->attrs;
+    const struct attrs_reduce over_batch = {.axes = 1, .keep = 1};
+    struct kernel_case sum = {.op = &op_reduce_sum, .attrs = &over_batch};
+    case_input(&sum, CUPEL_TYPE_F32, c->inputs[0].layout, c->inputs[0].shape);
+    memcpy(sum.values[0], c->values[0],
+           (size_t)cupel_shape_count(c->inputs[0].shape) * sizeof(float));
+    case_infer(&sum);
+    CHECK(case_run(&sum, case_kernel("reduce_sum", "vec:image_sum"), 1));
+    struct kernel_case apart = {.op = both->update, .attrs = both->update_attrs};
+    for (int i = 0; i < c->n_inputs; i++) {
+        const int from = product_update_operand(both, i);
+        const cupel_desc *const desc = &c->inputs[i == both->gradient ? 1 : from];
+        const int to = case_input(&apart, desc->type, CUPEL_LAYOUT_PLAIN, desc->shape);
+        memcpy(apart.values[to], i == both->gradient ? sum.results[0] : c->values[from],
+               cupel_desc_bytes(desc));
+    }
+    case_infer(&apart);
+    CHECK(case_run(&apart, case_kernel(both->update->name, "vec:"), 1));
+    for (int k = 0; k < apart.n_outputs; k++)
+        CHECK(memcmp(apart.results[k], c->results[k], cupel_desc_bytes(&apart.outputs[k])) == 0);
+    case_release(&sum);
+    case_release(&apart);
+}
+
+enum { MOST_PARTS = 3 };
+
+static void check_image_sweep(const struct extents *e, int n, const enum part *kinds, bool adam,
+                              bool in_place) {
+    struct attrs_product_update both[MOST_PARTS];
+    struct attrs_image_sweep sweep = {0};
+    struct kernel_case c = {.op = &op_image_sweep, .attrs = &sweep}, parts[MOST_PARTS];
+    memset(parts, 0, sizeof parts);
+    for (int p = 0; p < n; p++) {
+        both[p] = part_attrs(kinds[p], adam);
+        parts[p].op = &op_image_update;
+        parts[p].attrs = &both[p];
+        make_part(&parts[p], e, kinds[p], p == 1 ? (e->outs + 1) / 2 : e->outs, 9 + (uint64_t)p);
+        const int image = image_update_image(&both[p]), first = image_update_image(&both[0]);
+        memcpy(parts[p].values[image], parts[0].values[first],
+               (size_t)(e->images * columns(e)) * sizeof(float));
+        CHECK(case_run(&parts[p], case_kernel("image_update", "vec:image_update"), 1));
+        if (kinds[p] == SUM)
+            check_sum_apart(&parts[p]);
+        CHECK(image_sweep_append(&sweep, "part", &both[p], parts[p].n_inputs, parts[p].n_outputs));
+        if (p == 0)
+            lend(&parts[0], image, &c, image_shape(e));
+        c.inputs[0].layout = blocked();
+        for (int i = 0; i < parts[p].n_inputs; i++) {
+            if (i == image)
+                continue;
+            const cupel_desc *const desc = &parts[p].inputs[i];
+            const int to = case_input(&c, desc->type, CUPEL_LAYOUT_PLAIN, desc->shape);
+            CHECK_I64(to, image_sweep_operand(&sweep.parts[p], i));
+            memcpy(c.values[to], parts[p].values[i], cupel_desc_bytes(desc));
+        }
+        c.n_outputs += parts[p].n_outputs;
+    }
+    case_infer(&c);
+    for (int k = 0; k < c.n_outputs && in_place; k++)
+        c.share[k] = image_sweep_in_place(&sweep, k);
+    for (int threads = 1; threads <= 3; threads++) {
+        CHECK(case_run(&c, case_kernel("image_sweep", "vec:image_sweep"), threads));
+        for (int p = 0; p < n; p++)
+            for (int k = 0; k < parts[p].n_outputs; k++)
+                CHECK(memcmp(c.results[sweep.parts[p].first_output + k], parts[p].results[k],
+                             cupel_desc_bytes(&parts[p].outputs[k])) == 0);
+    }
+    for (int p = 0; p < n; p++)
+        case_release(&parts[p]);
+    case_release(&c);
+}
+
+/* The same bits as the parts apart, whatever stands beside them. */
+static void test_image_sweeps(void **state) {
+    (void)state;
+    static const struct {
+        int n;
+        enum part kinds[MOST_PARTS];
+    } sweeps[] = {{2, {COLUMNS, COLUMNS}},
+                  {2, {ROWS, SUM}},
+                  {2, {SUM, COLUMNS}},
+                  {3, {COLUMNS, ROWS, SUM}},
+                  {1, {SUM}}};
+    for (int s = 0; s < ALL; s++)
+        for (size_t i = 0; i < sizeof sweeps / sizeof sweeps[0]; i++)
+            for (int way = 0; way < 4; way++) {
+                check_context("extents %d, sweep %d, adam %d, in place %d", s, (int)i, way & 1,
+                              way >> 1);
+                check_image_sweep(&all[s], sweeps[i].n, sweeps[i].kinds, way & 1, way >> 1);
+            }
+}
+
 /* --- sums over the batch --- */
 
 static void test_sums(void **state) {
@@ -370,8 +511,8 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_results),  cmocka_unit_test(test_nan_through_relu),
         cmocka_unit_test(test_operands), cmocka_unit_test(test_gradients),
-        cmocka_unit_test(test_updates),  cmocka_unit_test(test_sums),
-        cmocka_unit_test(test_declines),
+        cmocka_unit_test(test_updates),  cmocka_unit_test(test_image_sweeps),
+        cmocka_unit_test(test_sums),     cmocka_unit_test(test_declines),
     };
     return CHECK_MAIN(tests);
 }

@@ -1,15 +1,17 @@
 /*
  * Reshapes of images moved to their products (src/compile/move_reshapes.c), products that take and
  * make images (src/compile/fuse_image.c), two of one image at once (src/compile/join_images.c),
- * split where no kernel takes them (src/compile/split.c): an autoencoder whose features are images
- * learns as in reference mode, with no change of layout.
+ * updates by sums over one image (src/compile/join_updates.c), split where no kernel takes them
+ * (src/compile/split.c): an autoencoder whose features are images learns as in reference mode, with
+ * no change of layout.
  */
 #include "support/net.h"
 #include "support/passes.h"
 
 #include "backend/backend.h"
 #include "compile/program_internal.h"
-#include "op/op_image_matmul.h"
+#include "cupel/plan.h"
+#include "op/op_image_sweep.h"
 #include "op/op_internal.h"
 
 enum { N = 6, CHANNELS = 32, SIDE = 5, LATENTS = 7, COLUMNS = CHANNELS * SIDE * SIDE };
@@ -57,7 +59,7 @@ static cupel_node build(cupel_graph *graph) {
                              CUPEL_ALL_AXES, false);
 }
 
-static cupel_node build_step(cupel_graph *graph) {
+static cupel_node build_step(cupel_graph *graph, cupel_optimizer_kind kind) {
     static const char *const names[] = {"in", "mean", "spread", "bias", "up", "out"};
     enum { PARAMETERS = 6 };
     const cupel_node loss = build(graph);
@@ -74,8 +76,8 @@ static cupel_node build_step(cupel_graph *graph) {
     CHECK_OK_TEXT(cupel_graph_add_gradients(graph, loss, PARAMETERS, parameters, gradients),
                   cupel_graph_error(graph));
     const cupel_node rate = cupel_input(graph, "rate", CUPEL_TYPE_REAL, cupel_shape_scalar());
-    const cupel_optimizer adam = cupel_optimizer_defaults(CUPEL_ADAM);
-    cupel_optimizer_apply(graph, "optimizer", &adam, rate, PARAMETERS, parameters, gradients);
+    const cupel_optimizer optimizer = cupel_optimizer_defaults(kind);
+    cupel_optimizer_apply(graph, "optimizer", &optimizer, rate, PARAMETERS, parameters, gradients);
     return loss;
 }
 
@@ -89,7 +91,7 @@ static void test_what_is_made(void **state) {
     (void)state;
     struct passes p;
     passes_open(&p, "cpu", CUPEL_TYPE_F32);
-    passes_output(&p, "loss", build_step(p.graph));
+    passes_output(&p, "loss", build_step(p.graph, CUPEL_ADAM));
     passes_run(&p, "fuse_image");
     passes_check_list(&p);
     CHECK_I64(passes_count(&p, "matmul"), 0);
@@ -114,10 +116,11 @@ static void test_steps(void **state) {
     (void)state;
     struct passes p;
     passes_open(&p, "cpu", CUPEL_TYPE_F32);
-    passes_output(&p, "loss", build_step(p.graph));
+    passes_output(&p, "loss", build_step(p.graph, CUPEL_ADAM));
     passes_run(&p, "steps");
     passes_check_list(&p);
-    CHECK_I64(passes_count(&p, "image_update"), 3);
+    CHECK_I64(passes_count(&p, "image_sweep"), 2); /* of the heads, of "up" and its bias */
+    CHECK_I64(passes_count(&p, "image_update"), 0);
     CHECK_I64(passes_count(&p, "image_matmul"), 4);
     /* Changes of layout: of the input alone, which is plain. Without vectors the library has no
      * gradients of filters in blocks. */
@@ -222,6 +225,83 @@ static void test_joins(void **state) {
         check_pair((enum pair)pair, false);
 }
 
+/* --- updates by sums over one image --- */
+
+enum sums { TWO_MATRICES, MATRIX_AND_BIAS, BIAS_READ, OTHER_SUMS, WIDE_SUMS, LONE_BIAS, SUMS };
+static const char *const sums_names[] = {"two matrices", "matrix and bias", "sum read twice",
+                                         "other images", "too wide",        "lone bias"};
+
+static void build_sums(struct passes *p, enum sums sums) {
+    const int64_t outs = sums == WIDE_SUMS ? 33 : LATENTS;
+    const cupel_node x = cupel_input(p->graph, "x", CUPEL_TYPE_REAL, image_shape());
+    const cupel_node image =
+        sums == OTHER_SUMS ? cupel_input(p->graph, "y", CUPEL_TYPE_REAL, image_shape()) : x;
+    const cupel_node z = cupel_input(p->graph, "z", CUPEL_TYPE_REAL, CUPEL_SHAPE(N, outs));
+    const cupel_node rate = cupel_input(p->graph, "rate", CUPEL_TYPE_REAL, cupel_shape_scalar());
+    const cupel_init ones = {.kind = CUPEL_INIT_ONES};
+    cupel_node parameters[] = {
+        cupel_parameter(p->graph, "first", CUPEL_SHAPE(COLUMNS, outs), ones),
+        sums == TWO_MATRICES || sums == OTHER_SUMS || sums == WIDE_SUMS
+            ? cupel_parameter(p->graph, "second", CUPEL_SHAPE(outs, COLUMNS), ones)
+            : cupel_parameter(p->graph, "bias", CUPEL_SHAPE(COLUMNS), ones)};
+    const cupel_node sum = cupel_reduce_sum(matrix_of(x), 1, false);
+    cupel_node gradients[] = {cupel_matmul(matrix_of(x), z, true, false),
+                              cupel_node_shape(parameters[1]).rank == 1
+                                  ? sum
+                                  : cupel_matmul(z, matrix_of(image), true, false)};
+    if (sums == BIAS_READ)
+        passes_output(p, "sum", cupel_tanh(sum));
+    const cupel_optimizer adam = cupel_optimizer_defaults(CUPEL_ADAM);
+    const int from = sums == LONE_BIAS;
+    cupel_optimizer_apply(p->graph, "optimizer", &adam, rate, (size_t)(2 - from), parameters + from,
+                          gradients + from);
+}
+
+static void test_joined_updates(void **state) {
+    (void)state;
+    for (int sums = 0; sums < SUMS; sums++) {
+        check_context("%s", sums_names[sums]);
+        const bool joined = sums == TWO_MATRICES || sums == MATRIX_AND_BIAS;
+        struct passes p;
+        passes_open(&p, "cpu", CUPEL_TYPE_F32);
+        build_sums(&p, (enum sums)sums);
+        passes_run(&p, "join_updates");
+        passes_check_list(&p);
+        CHECK_I64(passes_count(&p, "image_sweep"), joined);
+        CHECK_I64(passes_count(&p, "image_update"), joined                                   ? 0
+                                                    : sums == BIAS_READ || sums == LONE_BIAS ? 1
+                                                                                             : 2);
+        CHECK_I64(passes_count(&p, "reduce_sum"), sums == BIAS_READ);
+        passes_close(&p);
+    }
+}
+
+/* The node says where its operands came from and where its results may lie. */
+static void test_operands_of_a_sweep(void **state) {
+    (void)state;
+    struct passes p;
+    passes_open(&p, "cpu", CUPEL_TYPE_F32);
+    build_sums(&p, MATRIX_AND_BIAS);
+    passes_run(&p, "join_updates");
+    const struct graph_node *node = compile_node(&p.c, passes_nth(&p, "image_sweep", 0));
+    const struct attrs_image_sweep *attrs = node->attrs;
+    CHECK_I64(attrs->n_parts, 2);
+    CHECK_I64(attrs->parts[0].both.summed, 0);
+    CHECK_I64(attrs->parts[1].both.summed, 1);
+    static const char *const names[] = {"x", "z", "first"};
+    for (int i = 0; i < 3; i++) {
+        const struct graph_node *from =
+            compile_node(&p.c, node->inputs[image_sweep_operand(&attrs->parts[0], i)].node);
+        CHECK_STRING(from->op == &op_variable ? from->variable->name : from->name, names[i]);
+    }
+    CHECK_I64(node->n_inputs, 1 + 6 + 5); /* the image; z, three, rate, step; the same without z */
+    CHECK_I64(node->n_outputs, 6);
+    static const int in_place[] = {2, 3, 4, 7, 8, 9};
+    for (int k = 0; k < 6; k++)
+        CHECK_I64(image_sweep_in_place(attrs, k), 1 + in_place[k]);
+    passes_close(&p);
+}
+
 /* --- the same numbers --- */
 
 static bool decline(const struct kernel_request *request, const char **why) {
@@ -230,28 +310,46 @@ static bool decline(const struct kernel_request *request, const char **why) {
     return false;
 }
 
-static const struct kernel *const *declining_kernels(struct backend *backend, const char *op) {
+/* Without kernels of sweeps; without those of updates by images; without any with images. */
+static const struct kernel *const *declining_kernels(struct backend *backend, const char *op,
+                                                     int declined) {
     static const struct kernel never[] = {
-        {.op = "image_matmul", .name = "test:never", .accept = decline},
-        {.op = "image_update", .name = "test:never", .accept = decline}};
-    static const struct kernel *const lists[][2] = {{&never[0], NULL}, {&never[1], NULL}};
-    return strcmp(op, "image_matmul") == 0   ? lists[0]
-           : strcmp(op, "image_update") == 0 ? lists[1]
-                                             : cpu_kernels(backend, op);
+        {.op = "image_sweep", .name = "test:never", .accept = decline},
+        {.op = "image_update", .name = "test:never", .accept = decline},
+        {.op = "image_matmul", .name = "test:never", .accept = decline}};
+    static const struct kernel *const lists[][2] = {
+        {&never[0], NULL}, {&never[1], NULL}, {&never[2], NULL}};
+    for (int i = 0; i < declined; i++)
+        if (strcmp(op, never[i].op) == 0)
+            return lists[i];
+    return cpu_kernels(backend, op);
 }
 
-enum way { FAST, SPLIT, REFERENCE };
+static const struct kernel *const *without_sweeps(struct backend *backend, const char *op) {
+    return declining_kernels(backend, op, 1);
+}
 
-static struct net trained(enum way way, double *losses, int steps) {
+static const struct kernel *const *without_updates(struct backend *backend, const char *op) {
+    return declining_kernels(backend, op, 2);
+}
+
+static const struct kernel *const *without_images(struct backend *backend, const char *op) {
+    return declining_kernels(backend, op, 3);
+}
+
+enum way { FAST, SWEEPS_SPLIT, UPDATES_SPLIT, SPLIT, REFERENCE, WAYS };
+
+static struct net trained(enum way way, cupel_optimizer_kind kind, double *losses, int steps) {
+    static const host_backend_kernels kernels[] = {cpu_kernels, without_sweeps, without_updates,
+                                                   without_images, cpu_kernels};
     struct net net = {.real = CUPEL_TYPE_F32, .owns = true};
     struct backend *backend = NULL;
     CHECK_OK(backend_create(&backend, "cpu"));
-    if (way == SPLIT)
-        backend->kernels = declining_kernels;
+    backend->kernels = kernels[way];
     CHECK_OK(context_create_with_backend(&net.context, backend, NULL));
     CHECK_OK(cupel_parameters_create(&net.parameters, net.context, net.real, 5));
     CHECK_OK(cupel_graph_create(&net.graph, net.context, net.parameters));
-    const cupel_node loss = build_step(net.graph);
+    const cupel_node loss = build_step(net.graph, kind);
     net_compile(&net, way == REFERENCE, 1, &(cupel_output){"loss", loss});
     static double x[N * COLUMNS];
     for (int i = 0; i < N * COLUMNS; i++)
@@ -277,11 +375,15 @@ static int count_steps(const struct net *net, const char *op) {
 static void test_same_numbers(void **state) {
     (void)state;
     enum { STEPS = 12 };
-    double losses[3][STEPS];
-    for (int way = FAST; way <= REFERENCE; way++) {
-        struct net net = trained((enum way)way, losses[way], STEPS);
-        CHECK_I64(count_steps(&net, "image_update"), way == FAST ? 3 : 0);
-        CHECK_I64(count_steps(&net, "image_matmul"), way == FAST ? 4 : 0);
+    double losses[WAYS][STEPS];
+    for (int way = FAST; way < WAYS; way++) {
+        check_context("way %d", way);
+        struct net net = trained((enum way)way, CUPEL_ADAM, losses[way], STEPS);
+        CHECK_I64(count_steps(&net, "image_sweep"), way == FAST ? 2 : 0);
+        CHECK_I64(count_steps(&net, "image_update"), way == SWEEPS_SPLIT ? 4 : 0);
+        CHECK_I64(count_steps(&net, "image_matmul"), way <= SWEEPS_SPLIT    ? 4
+                                                     : way == UPDATES_SPLIT ? 7
+                                                                            : 0);
         net_close(&net);
     }
     CHECK(losses[REFERENCE][STEPS - 1] < .9 * losses[REFERENCE][0]);
@@ -290,6 +392,60 @@ static void test_same_numbers(void **state) {
             check_context("way %d, step %d", way, step);
             CHECK_NEAR(losses[way][step], losses[REFERENCE][step], 1e-5 * losses[REFERENCE][step]);
         }
+}
+
+/* Sums over images have one order, whichever kernels make them. */
+static void test_same_bits(void **state) {
+    (void)state;
+    enum { STEPS = 6 };
+    for (int kind = CUPEL_SGD; kind <= CUPEL_ADAMW; kind++) {
+        double losses[WAYS][STEPS];
+        for (int way = FAST; way <= UPDATES_SPLIT; way++) {
+            struct net net = trained((enum way)way, (cupel_optimizer_kind)kind, losses[way], STEPS);
+            net_close(&net);
+            check_context("optimiser %d, way %d", kind, way);
+            CHECK(memcmp(losses[way], losses[FAST], sizeof losses[way]) == 0);
+        }
+    }
+}
+
+/* A plan that has the parts gets the parts again, and one that has the whole the whole. */
+static void test_recorded_splits(void **state) {
+    (void)state;
+    static const host_backend_kernels kernels[] = {cpu_kernels, without_sweeps, without_updates};
+    static const char *const ops[] = {"image_sweep", "image_update", "image_matmul", "reduce_sum",
+                                      "adam_update"};
+    enum { OPS = sizeof ops / sizeof ops[0] };
+    for (int way = FAST; way <= UPDATES_SPLIT; way++) {
+        struct backend *backend = NULL;
+        struct net net = {.real = CUPEL_TYPE_F32, .owns = true};
+        cupel_plan *plan;
+        CHECK_OK(backend_create(&backend, "cpu"));
+        CHECK_OK(context_create_with_backend(&net.context, backend, NULL));
+        CHECK_OK(cupel_plan_create(&plan, net.context, 1));
+        CHECK_OK(cupel_parameters_create(&net.parameters, net.context, net.real, 5));
+        CHECK_OK(cupel_graph_create(&net.graph, net.context, net.parameters));
+        const cupel_output loss = {"loss", build_step(net.graph, CUPEL_ADAM)};
+        const cupel_compile_options options = {.outputs = &loss, .n_outputs = 1, .plan = plan};
+        int counts[2][OPS];
+        for (int again = 0; again < 2; again++) {
+            backend->kernels = again ? cpu_kernels : kernels[way];
+            CHECK_OK_TEXT(cupel_program_compile(&net.program, net.graph, &options),
+                          cupel_graph_error(net.graph));
+            for (int i = 0; i < OPS; i++)
+                counts[again][i] = count_steps(&net, ops[i]);
+            CHECK_OK(cupel_program_destroy(net.program));
+        }
+        net.program = NULL;
+        cupel_plan_destroy(plan);
+        net_close(&net);
+        for (int i = 0; i < OPS; i++) {
+            check_context("way %d, %s", way, ops[i]);
+            CHECK_I64(counts[1][i], counts[0][i]);
+        }
+        CHECK_I64(counts[0][0], way == FAST ? 2 : 0);
+        CHECK_I64(counts[0][1], way == SWEEPS_SPLIT ? 4 : 0);
+    }
 }
 
 /* A product of one row that is added to all images is no bias, and neither is a third product of a
@@ -334,7 +490,11 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_moves),
         cmocka_unit_test(test_what_is_left),
         cmocka_unit_test(test_joins),
+        cmocka_unit_test(test_joined_updates),
+        cmocka_unit_test(test_operands_of_a_sweep),
         cmocka_unit_test(test_same_numbers),
+        cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_recorded_splits),
         cmocka_unit_test(test_products_that_look_like_a_bias),
     };
     return CHECK_MAIN(tests);

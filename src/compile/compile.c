@@ -26,6 +26,7 @@ static cupel_status run_passes(struct compile *c, cupel_graph *graph, struct pro
         CUPEL_TRY(pass_fuse(c));
         CUPEL_TRY(pass_fuse_conv(c));
         CUPEL_TRY(pass_fuse_update(c));
+        CUPEL_TRY(pass_join_updates(c));
         CUPEL_TRY(pass_sweep(c));
     }
     CUPEL_TRY(pass_swaps(c));

@@ -112,11 +112,12 @@ cupel_status pass_move_reshapes(struct compile *c); /* of flattened images, to t
 cupel_status pass_fuse_image(struct compile *c);    /* products of flattened images */
 cupel_status pass_join_images(struct compile *c);   /* two products of one image */
 cupel_status pass_fuse(struct compile *c);
-cupel_status pass_fuse_conv(struct compile *c);   /* a convolution, its chain, its sum */
-cupel_status pass_fuse_update(struct compile *c); /* an update with its gradient's product */
-cupel_status pass_sweep(struct compile *c);       /* neighbouring updates as one node */
-cupel_status pass_swaps(struct compile *c);       /* variables assigned from one another */
-cupel_status pass_choose(struct compile *c);      /* kernels and layouts */
+cupel_status pass_fuse_conv(struct compile *c);    /* a convolution, its chain, its sum */
+cupel_status pass_fuse_update(struct compile *c);  /* an update with its gradient's product */
+cupel_status pass_join_updates(struct compile *c); /* updates by one image */
+cupel_status pass_sweep(struct compile *c);        /* neighbouring updates as one node */
+cupel_status pass_swaps(struct compile *c);        /* variables assigned from one another */
+cupel_status pass_choose(struct compile *c);       /* kernels and layouts */
 cupel_status pass_pack(struct compile *c);
 cupel_status pass_order(struct compile *c);
 cupel_status pass_roots(struct compile *c); /* outputs that need memory of their own */

@@ -1,7 +1,8 @@
 /*
  * Pass fuse_update: an update and the matrix product that makes its gradient become one node, whose
  * kernel uses the gradient up as it is made, so that a large one never lies in memory. The product
- * must be of two plain matrices and read by the update alone.
+ * must be of two plain matrices, or of an image, and read by the update alone. The sum of images
+ * over the batch, a bias's gradient, is such a product too.
  *
  * Nothing but the update depends on that product, so it may wait until the update's place in the
  * list, and no cycle can close. The node keeps its two parts: the choice of kernels splits it where
@@ -10,6 +11,7 @@
  */
 #include <string.h>
 
+#include "compile/flat_images.h"
 #include "compile/updates.h"
 #include "op/op_internal.h"
 #include "op/op_product_update.h"
@@ -18,7 +20,7 @@ struct fuse_update {
     struct compile *c;
     struct readers readers;
     uint32_t *product; /* per node: of an update that is fused, its product; or NO_NODE */
-    bool *absorbed;    /* per node: a product that an update took */
+    bool *absorbed;    /* per node: a product that an update took, or reshapes between them */
 };
 
 /* Whether each result has rows like the parameter, or is a scalar of no meaning (SGD's buffer where
@@ -31,11 +33,21 @@ static bool works_in_rows(const struct graph_node *update) {
     return true;
 }
 
+/* A sum over the batch of images that may have the device's blocked layout. */
+static bool sums_images(const struct compile *c, const struct graph_node *node) {
+    const struct attrs_reduce *attrs = node->attrs;
+    if (node->op != &op_reduce_sum || attrs->axes != 1)
+        return false;
+    const cupel_shape s = compile_desc(c, node->inputs[0])->shape;
+    return s.rank == 4 &&
+           image_stands_for(c, s, CUPEL_SHAPE(s.dims[0], s.dims[1] * s.dims[2] * s.dims[3]));
+}
+
 /* The op of such a product and its update together, or NULL. */
 static const cupel_op *both_of(const struct graph_node *product) {
-    return product->op == &op_matmul         ? &op_product_update
-           : product->op == &op_image_matmul ? &op_image_update
-                                             : NULL;
+    return product->op == &op_matmul                                          ? &op_product_update
+           : product->op == &op_image_matmul || product->op == &op_reduce_sum ? &op_image_update
+                                                                              : NULL;
 }
 
 static void fill_attrs(struct attrs_product_update *attrs, const struct graph_node *product,
@@ -44,9 +56,10 @@ static void fill_attrs(struct attrs_product_update *attrs, const struct graph_no
                                            .update = update->op,
                                            .gradient =
                                                update_gradient(update->op, (int)update->n_inputs)};
+    attrs->summed = product->op == &op_reduce_sum;
     if (product->op == &op_matmul)
         memcpy(&attrs->product, product->attrs, sizeof(attrs->product));
-    else
+    else if (product->op == &op_image_matmul)
         memcpy(&attrs->image, product->attrs, sizeof(attrs->image));
     memcpy(attrs->update_attrs, update->attrs, update->op->attr_size);
 }
@@ -85,18 +98,31 @@ static bool has_kernel(const struct compile *c, const struct graph_node *product
     return false;
 }
 
-/* The product that an update may take, or NO_NODE. */
-static uint32_t product_of(const struct fuse_update *f, uint32_t id) {
+static uint32_t gradient_of(const struct graph_node *update) {
+    return update->inputs[update_gradient(update->op, (int)update->n_inputs)].node;
+}
+
+static bool is_read_once(const struct fuse_update *f, uint32_t id) {
+    return f->readers.uses[readers_edge(&f->readers, id, 0)] == 1;
+}
+
+/* The product that an update may take, or NO_NODE. A sum of images may be reshaped. */
+static uint32_t product_of(const struct fuse_update *f, uint32_t update_id) {
     const struct compile *c = f->c;
-    const struct graph_node *update = compile_node(c, id);
-    if (!node_is_update(&f->readers, id) || !works_in_rows(update))
+    const struct graph_node *update = compile_node(c, update_id);
+    if (!node_is_update(&f->readers, update_id) || !works_in_rows(update))
         return NO_NODE;
-    const int gradient = update_gradient(update->op, (int)update->n_inputs);
-    const struct edge edge = update->inputs[gradient];
-    const struct graph_node *product = compile_node(c, edge.node);
-    const bool alone = product->outputs[0].shape.rank == 2 &&
-                       f->readers.uses[readers_edge(&f->readers, edge.node, 0)] == 1;
-    return alone && has_kernel(c, product, update) ? edge.node : NO_NODE;
+    uint32_t id = gradient_of(update);
+    bool alone = is_read_once(f, id), reshaped = false;
+    for (; compile_node(c, id)->op == &op_reshape; reshaped = true) {
+        id = compile_node(c, id)->inputs[0].node;
+        alone = alone && is_read_once(f, id);
+    }
+    const struct graph_node *product = compile_node(c, id);
+    const bool wanted = product->op == &op_reduce_sum
+                            ? sums_images(c, product)
+                            : !reshaped && product->outputs[0].shape.rank == 2;
+    return alone && wanted && has_kernel(c, product, update) ? id : NO_NODE;
 }
 
 static cupel_status no_memory(const struct fuse_update *f) {
@@ -155,8 +181,12 @@ cupel_status pass_fuse_update(struct compile *c) {
         return no_memory(&f);
     for (uint32_t i = 0; i < c->list.count; i++) {
         f.product[i] = product_of(&f, i);
-        if (f.product[i] != NO_NODE)
-            f.absorbed[f.product[i]] = true;
+        if (f.product[i] == NO_NODE)
+            continue;
+        f.absorbed[f.product[i]] = true;
+        for (uint32_t id = gradient_of(compile_node(c, i)); id != f.product[i];
+             id = compile_node(c, id)->inputs[0].node)
+            f.absorbed[id] = true;
     }
     struct rewrite rewrite;
     CUPEL_TRY(rewrite_begin(&rewrite, c));

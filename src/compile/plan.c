@@ -9,7 +9,7 @@
 #include "base/hash.h"
 #include "base/memory.h"
 #include "op/op_fused_conv.h"
-#include "op/op_product_update.h"
+#include "op/op_image_sweep.h"
 #include "op/op_sweep.h"
 
 cupel_status cupel_plan_create(cupel_plan **out, cupel_context *context, int threads) {
@@ -62,7 +62,7 @@ static uint64_t desc_hash(uint64_t hash, const cupel_desc *desc) {
 /* Attributes hold addresses where they name other ops, and may in ops from outside. */
 static bool has_lasting_attrs(const cupel_op *op) {
     return op->run == NULL && op != &op_fused && op != &op_fused_conv && op != &op_sweep &&
-           !is_product_update(op);
+           op != &op_image_sweep && !is_product_update(op);
 }
 
 uint64_t plan_key(const char *program, const struct graph_node *node, const cupel_op_view *view) {

@@ -6,8 +6,8 @@
 
 #include "base/memory.h"
 #include "compile/compile_internal.h"
+#include "op/op_image_sweep.h"
 #include "op/op_internal.h"
-#include "op/op_product_update.h"
 #include "op/op_sweep.h"
 
 bool node_is_leaf(const struct graph_node *node) {
@@ -85,6 +85,8 @@ size_t op_view_bytes(const cupel_op_view *view) {
 uint32_t op_in_place(const cupel_op *op, const void *attrs, uint32_t n_inputs, uint32_t k) {
     if (op == &op_sweep)
         return (uint32_t)sweep_in_place(attrs, (int)k);
+    if (op == &op_image_sweep)
+        return (uint32_t)image_sweep_in_place(attrs, (int)k);
     if (is_product_update(op))
         return (uint32_t)product_update_in_place(attrs, (int)n_inputs, (int)k);
     return op->in_place[k];

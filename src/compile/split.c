@@ -2,15 +2,15 @@
  * Nodes of several parts (a fused chain, a convolution with its chain and its sum, a sweep, an
  * update with its product) fall into their parts where no kernel takes the whole, or where the
  * parts are faster.
- * Test: tests/test_pass_choose.c
+ * Tests: tests/test_pass_choose.c, tests/test_pass_images.c
  */
 #include <string.h>
 
 #include "compile/choose_internal.h"
 #include "compile/plan_internal.h"
 #include "op/op_fused_conv.h"
+#include "op/op_image_sweep.h"
 #include "op/op_internal.h"
-#include "op/op_product_update.h"
 #include "op/op_sweep.h"
 
 /* The parts of a fused node, each on its own. */
@@ -262,9 +262,9 @@ static cupel_status split_image_matmul(struct choose *s, const struct graph_node
     return CUPEL_STATUS_OK;
 }
 
-/* The product, then the update. */
+/* The product, then the update, whose first result is one of the old node's. */
 static cupel_status split_product_update(struct choose *s, const struct graph_node *both,
-                                         uint32_t old_id) {
+                                         uint32_t old_id, uint32_t first_output) {
     struct compile *c = s->c;
     const struct attrs_product_update *attrs = both->attrs;
     cupel_op_view whole, view;
@@ -298,6 +298,8 @@ static cupel_status split_product_update(struct choose *s, const struct graph_no
     else if (!done)
         return cupel_fail(c->error, CUPEL_STATUS_UNSUPPORTED, "%s: no kernel for op %s",
                           product.name, product.op->name);
+    if (attrs->summed)
+        CUPEL_TRY(choose_reshape(s, made, both->outputs[0].shape, product.name, &made));
     for (uint32_t i = 0; i < n_inputs; i++)
         inputs[i] = i == (uint32_t)attrs->gradient
                         ? made
@@ -307,13 +309,43 @@ static cupel_status split_product_update(struct choose *s, const struct graph_no
         return cupel_fail(c->error, CUPEL_STATUS_UNSUPPORTED, "%s: no kernel for op %s",
                           update.name, update.op->name);
     for (uint32_t k = 0; k < both->n_outputs; k++)
-        rewrite_map(&s->rewrite, (struct edge){old_id, k}, (struct edge){id, k});
+        rewrite_map(&s->rewrite, (struct edge){old_id, first_output + k}, (struct edge){id, k});
+    return CUPEL_STATUS_OK;
+}
+
+/* The updates of one image, each on its own. */
+static cupel_status split_image_sweep(struct choose *s, const struct graph_node *sweep,
+                                      uint32_t old_id) {
+    const struct attrs_image_sweep *attrs = sweep->attrs;
+    for (int p = 0; p < (int)attrs->n_parts; p++) {
+        const struct image_sweep_part *part = &attrs->parts[p];
+        struct edge inputs[IMAGE_SWEEP_MAX_PART_INPUTS];
+        for (int i = 0; i < part->n_inputs; i++)
+            inputs[i] = sweep->inputs[image_sweep_operand(part, i)];
+        const uint32_t first_output = (uint32_t)part->first_output;
+        const struct graph_node node = {.op = &op_image_update,
+                                        .attrs = &part->both,
+                                        .n_inputs = (uint32_t)part->n_inputs,
+                                        .n_outputs = (uint32_t)part->n_outputs,
+                                        .inputs = inputs,
+                                        .outputs = sweep->outputs + first_output,
+                                        .name = part->name};
+        bool done = false;
+        uint32_t id = 0;
+        if (!split_is_recorded(s, &node))
+            CUPEL_TRY(choose_node(s, &node, &done, &id));
+        if (!done)
+            CUPEL_TRY(split_product_update(s, &node, old_id, first_output));
+        for (uint32_t k = 0; done && k < node.n_outputs; k++)
+            rewrite_map(&s->rewrite, (struct edge){old_id, first_output + k}, (struct edge){id, k});
+    }
     return CUPEL_STATUS_OK;
 }
 
 bool split_exists(const struct graph_node *node) {
     return node->op == &op_fused || node->op == &op_fused_conv || node->op == &op_sweep ||
-           node->op == &op_image_matmul || is_product_update(node->op);
+           node->op == &op_image_matmul || node->op == &op_image_sweep ||
+           is_product_update(node->op);
 }
 
 cupel_status split_node(struct choose *s, const struct graph_node *node, uint32_t old_id) {
@@ -321,7 +353,8 @@ cupel_status split_node(struct choose *s, const struct graph_node *node, uint32_
            : node->op == &op_fused_conv   ? split_fused_conv(s, node, old_id)
            : node->op == &op_sweep        ? split_sweep(s, node, old_id)
            : node->op == &op_image_matmul ? split_image_matmul(s, node, old_id)
-                                          : split_product_update(s, node, old_id);
+           : node->op == &op_image_sweep  ? split_image_sweep(s, node, old_id)
+                                          : split_product_update(s, node, old_id, 0);
 }
 
 /* Enough of the first part to find it in a plan. */
@@ -340,6 +373,11 @@ static struct graph_node first_part(const struct graph_node *node) {
     }
     if (node->op == &op_image_matmul)
         return (struct graph_node){.op = &op_matmul, .name = node->name};
+    if (node->op == &op_image_sweep) {
+        const struct attrs_image_sweep *attrs = node->attrs;
+        return (struct graph_node){
+            .op = &op_image_update, .attrs = &attrs->parts[0].both, .name = attrs->parts[0].name};
+    }
     const struct attrs_product_update *attrs = node->attrs;
     return (struct graph_node){.op = attrs->update, .name = node->name};
 }
@@ -349,5 +387,7 @@ bool split_is_recorded(const struct choose *s, const struct graph_node *node) {
     if (plan == NULL || choose_is_recorded(s, node))
         return false;
     const struct graph_node part = first_part(node);
-    return plan_like(plan, node) == NULL && plan_like(plan, &part) != NULL;
+    return plan_like(plan, node) == NULL &&
+           (plan_like(plan, &part) != NULL ||
+            (node->op == &op_image_sweep && split_is_recorded(s, &part)));
 }

@@ -1,6 +1,6 @@
 /*
- * Which nodes are updates, for the passes that merge them with each other (sweep.c) and with the
- * products that make their gradients (fuse_update.c).
+ * Which nodes are updates, for the passes that merge them with each other (sweep.c,
+ * join_updates.c) and with the products that make their gradients (fuse_update.c).
  *
  * An update is known by its row: every result may be written over an operand, and is assigned to
  * the variable that operand reads and used nowhere else. So nothing depends on an update but its

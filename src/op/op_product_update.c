@@ -10,12 +10,16 @@
 
 enum { PRODUCT_INPUTS = 2 };
 
+static int product_inputs(const struct attrs_product_update *attrs) {
+    return attrs->summed ? 1 : PRODUCT_INPUTS;
+}
+
 bool is_product_update(const cupel_op *op) {
     return op == &op_product_update || op == &op_image_update;
 }
 
 int product_update_operand(const struct attrs_product_update *attrs, int i) {
-    return PRODUCT_INPUTS + (i < attrs->gradient ? i : i - 1);
+    return product_inputs(attrs) + (i < attrs->gradient ? i : i - 1);
 }
 
 int product_update_in_place(const struct attrs_product_update *attrs, int n_inputs, int k) {
@@ -30,13 +34,18 @@ int product_update_in_place(const struct attrs_product_update *attrs, int n_inpu
 
 cupel_status product_update_product(const cupel_op_view *view, cupel_desc *gradient,
                                     cupel_op_view *product) {
+    static const struct attrs_reduce over_batch = {.axes = 1, .keep = 1};
     const struct attrs_product_update *attrs = view->attrs;
     *gradient = (cupel_desc){0};
     const bool image = view->op == &op_image_update;
-    *product = (cupel_op_view){.op = image ? &op_image_matmul : &op_matmul,
-                               .attrs = image ? (const void *)&attrs->image : &attrs->product,
+    *product = (cupel_op_view){.op = attrs->summed ? &op_reduce_sum
+                                     : image       ? &op_image_matmul
+                                                   : &op_matmul,
+                               .attrs = attrs->summed ? (const void *)&over_batch
+                                        : image       ? (const void *)&attrs->image
+                                                      : &attrs->product,
                                .name = attrs->product_name,
-                               .n_inputs = PRODUCT_INPUTS,
+                               .n_inputs = product_inputs(attrs),
                                .inputs = view->inputs,
                                .n_outputs = 1,
                                .outputs = gradient,
@@ -47,10 +56,12 @@ cupel_status product_update_product(const cupel_op_view *view, cupel_desc *gradi
 cupel_op_view product_update_update(const cupel_op_view *view, const cupel_desc *gradient,
                                     cupel_desc *operands) {
     const struct attrs_product_update *attrs = view->attrs;
-    const int n = view->n_inputs - PRODUCT_INPUTS + 1;
+    const int n = view->n_inputs - product_inputs(attrs) + 1;
     for (int i = 0; i < n; i++)
         operands[i] =
             i == (int)attrs->gradient ? *gradient : view->inputs[product_update_operand(attrs, i)];
+    if (attrs->summed)
+        operands[attrs->gradient].shape = view->inputs[product_update_operand(attrs, 0)].shape;
     return (cupel_op_view){.op = attrs->update,
                            .attrs = attrs->update_attrs,
                            .name = view->name,
@@ -63,8 +74,8 @@ cupel_op_view product_update_update(const cupel_op_view *view, const cupel_desc 
 
 static cupel_status infer(const cupel_op_view *view) {
     const struct attrs_product_update *attrs = view->attrs;
-    const int n = view->n_inputs - PRODUCT_INPUTS + 1; /* operands of the update */
-    if (attrs->update == NULL || n < 1 || attrs->gradient < 0 || attrs->gradient >= n ||
+    const int n = view->n_inputs - product_inputs(attrs) + 1; /* operands of the update */
+    if (attrs->update == NULL || n < 2 || attrs->gradient < 1 || attrs->gradient >= n ||
         !sweep_takes(attrs->update, n, view->n_outputs))
         return cupel_op_fail(view, CUPEL_STATUS_BUG, "%d operands and %d results, gradient %lld",
                              view->n_inputs, view->n_outputs, (long long)attrs->gradient);
@@ -72,6 +83,10 @@ static cupel_status infer(const cupel_op_view *view) {
     cupel_op_view product;
     CUPEL_TRY(product_update_product(view, &gradient, &product));
     const cupel_op_view update = product_update_update(view, &gradient, operands);
+    if (attrs->summed && cupel_shape_count(gradient.shape) != cupel_shape_count(operands[0].shape))
+        return cupel_op_fail(view, CUPEL_STATUS_BUG, "a gradient of %lld elements, not %lld",
+                             (long long)cupel_shape_count(gradient.shape),
+                             (long long)cupel_shape_count(operands[0].shape));
     return attrs->update->infer(&update);
 }
 
@@ -108,12 +123,12 @@ const cupel_op op_image_update = {
     .version = CUPEL_OP_VERSION,
     .name = "image_update",
     .attr_size = sizeof(struct attrs_product_update),
-    .min_inputs = PRODUCT_INPUTS + 1,
+    .min_inputs = 2, /* of a sum */
     .max_inputs = PRODUCT_INPUTS + SWEEP_MAX_PART_INPUTS - 1,
     .n_outputs = SWEEP_MAX_PART_OUTPUTS,
     .nan_rule = CUPEL_NAN_PROPAGATES,
     .precision = CUPEL_PRECISION_WIDE,
-    .image_inputs = 3, /* the product's, one of which is an image */
+    .image_inputs = 3, /* the product's, one of which is an image, or its sum's */
     .infer = infer,
     .flops = flops,
 };

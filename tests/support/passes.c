@@ -94,6 +94,7 @@ void passes_run(struct passes *p, const char *last) {
         {"fuse", pass_fuse, NULL, true},
         {"fuse_conv", pass_fuse_conv, NULL, true},
         {"fuse_update", pass_fuse_update, NULL, true},
+        {"join_updates", pass_join_updates, NULL, true},
         {"sweep", pass_sweep, NULL, true},
         {"swaps", pass_swaps, NULL, false},
         {"choose", pass_choose, NULL, false},

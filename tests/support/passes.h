@@ -50,8 +50,8 @@ cupel_status passes_try_begin(struct passes *p);
 void passes_begin(struct passes *p);
 /* Runs validate and all passes of a fast (or, with p->options.reference, a reference) compile up to
  * and with the one named: "prune", "precision", "simplify", "fold", "move_reshapes", "fuse_image",
- * "fuse", "fuse_conv", "fuse_update", "sweep", "choose", "pack", "roots", "order", "memory",
- * "steps". */
+ * "fuse", "fuse_conv", "fuse_update", "join_updates", "sweep", "choose", "pack", "roots", "order",
+ * "memory", "steps". */
 void passes_run(struct passes *p, const char *last);
 void passes_close(struct passes *p);
 

@@ -340,8 +340,8 @@ static void sum_images(void *context, int64_t begin, int64_t end, int thread) {
     float *const panels = run->own + thread * run->state->own_floats;
     for (int64_t i = begin; i < end; i++) {
         const struct image_chunk chunk = image_chunk_at(&g->chunks, i);
-        image_gradient_panels(g, &chunk, run->call->inputs[g->image], run->call->inputs[g->other],
-                              panels);
+        image_gradient_panels(&g->chunks, &chunk, run->call->inputs[g->image],
+                              run->call->inputs[g->other], panels);
         lay_down(&g->chunks, &chunk, panels, run->call->outputs[0]);
     }
 }

@@ -51,8 +51,8 @@ struct image_gradient {
 };
 bool image_gradient_accept(const cupel_op_view *product, const char **why);
 struct image_gradient image_gradient_of(const cupel_op_view *product);
-/* The gradient of a chunk as panels of `outs` rows. */
-void image_gradient_panels(const struct image_gradient *g, const struct image_chunk *chunk,
+/* The gradient of a chunk as panels of `outs` rows; other: [N, outs]. */
+void image_gradient_panels(const struct image_chunks *c, const struct image_chunk *chunk,
                            const float *image, const float *other, float *panels);
 
 #endif
