@@ -370,10 +370,10 @@ static cupel_status run_gradient(const struct kernel_plan *plan, const struct ke
     }
 
 const struct kernel few_kernels[] = {
-    FEW_KERNEL("conv2d", "vec:few", 2, accept_few, plan_few, run_few),
-    FEW_KERNEL("conv2d_backward_data", "vec:few", 2, accept_few, plan_few, run_few),
+    FEW_KERNEL("conv2d", "vec:few", 3, accept_few, plan_few, run_few),
+    FEW_KERNEL("conv2d_backward_data", "vec:few", 3, accept_few, plan_few, run_few),
     FEW_KERNEL("conv2d_backward_weights", "vec:few", 2, accept_gradient, plan_gradient,
                run_gradient),
-    FEW_KERNEL("fused_conv", "vec:few-fused", 3, accept_fused, plan_few, run_few),
+    FEW_KERNEL("fused_conv", "vec:few-fused", 4, accept_fused, plan_few, run_few),
     {.op = NULL},
 };

@@ -13,7 +13,8 @@ enum {
     PARTS = BLOCK / VEC_LANES, /* vectors of a pixel */
     SIDE = 3,
     PIXELS = 8,
-    AHEAD = 32 /* pixels that are fetched before their turn */
+    FEWER_PIXELS = 3, /* at the end of a row */
+    AHEAD = 32        /* pixels that are fetched before their turn */
 };
 
 #define UNROLLED _Pragma("GCC unroll 18")
@@ -51,6 +52,8 @@ VEC_INLINE vector narrow_tile(const struct few_narrow *q, int64_t x) {
             if (first + j < 0 || first + j >= q->width)
                 continue;
             const vector pixel = vec_load(row + (first + j) * BLOCK);
+            if (ky == SIDE - 1) /* the rows before are near */
+                __builtin_prefetch(row + (first + j + 2 * q->width) * BLOCK);
             UNROLLED for (int kx = 0; kx < SIDE; kx++) if (j - kx >= 0 && j - kx < VEC_LANES)
                 sum[j - kx] = vec_fma(pixel, w[kx], sum[j - kx]);
         }
@@ -86,8 +89,10 @@ VEC_INLINE void finish_pixels(const int pixels, const struct conv_finish *finish
             vec_positive(sum[i], vec_mul(sum[i], slope));
         break;
     case CONV_SELECT:
-        UNROLLED for (int i = 0; i < pixels; i++) sum[i] =
-            vec_select(vec_load(mask + i * BLOCK), sum[i], otherwise);
+        UNROLLED for (int i = 0; i < pixels; i++) {
+            __builtin_prefetch(mask + (i + AHEAD) * BLOCK);
+            sum[i] = vec_select(vec_load(mask + i * BLOCK), sum[i], otherwise);
+        }
         break;
     }
 }
@@ -113,10 +118,9 @@ VEC_INLINE vector wide_tile(const int pixels, const bool summed, const struct fe
     finish_pixels(pixels, finish, finish->bias == NULL ? NULL : finish->bias + part * VEC_LANES,
                   finish->activation == CONV_SELECT ? finish->mask + at : NULL, sum);
     UNROLLED for (int i = 0; i < pixels; i++) vec_stream(q->out + at + i * BLOCK, sum[i]);
-    if (summed && pixels == PIXELS) {
-        UNROLLED for (int i = 0; i < PIXELS; i += 2) sum[i] = vec_add(sum[i], sum[i + 1]);
-        UNROLLED for (int i = 0; i < PIXELS; i += 4) sum[i] = vec_add(sum[i], sum[i + 2]);
-        sum[0] = vec_add(sum[0], sum[4]);
+    UNROLLED for (int apart = 1; summed && apart < pixels; apart *= 2) {
+        UNROLLED for (int i = 0; i + apart < pixels; i += 2 * apart) sum[i] =
+            vec_add(sum[i], sum[i + apart]);
     }
     return sum[0];
 }
@@ -126,6 +130,8 @@ VEC_INLINE void wide_row(const bool summed, const struct few_wide *q, int part) 
     int64_t x = 0;
     for (; x + PIXELS <= q->n; x += PIXELS)
         total = vec_add(total, wide_tile(PIXELS, summed, q, x, part));
+    for (; x + FEWER_PIXELS <= q->n; x += FEWER_PIXELS)
+        total = vec_add(total, wide_tile(FEWER_PIXELS, summed, q, x, part));
     for (; x < q->n; x++)
         total = vec_add(total, wide_tile(1, summed, q, x, part));
     if (summed) {
