@@ -153,10 +153,13 @@ load support/cli.bash
     run --separate-stderr "$CUPEL" bench score mlp-vae --threads 1 --steps 1 --json
     [ "$status" -eq 0 ]
     for key in median_ms min_ms images_per_s peak_rss_mib; do says "\"$key\": "; done
+    says '"threads": 1,'
     fails_with 4 "$CUPEL" bench score mlp-vae "$BATS_TEST_TMPDIR/none-images-idx3-ubyte"
     fails_with 2 "$CUPEL" bench step mlp-vae "$BATS_TEST_TMPDIR/none-images-idx3-ubyte"
-    fails_with 2 "$CUPEL" bench score mlp-vae --profile
-    says "bench step"
+    for option in --profile "--plan measure" "--batch 10"; do
+        fails_with 2 "$CUPEL" bench score mlp-vae $option
+        says "${option%% *} is for cupel bench step"
+    done
 }
 
 @test "bench step --profile prints a row a node, and the share near the floor" {

@@ -20,6 +20,9 @@ typedef struct cupel_machine {
     double far_bytes_per_s;      /* the same on far_bytes; 0: not measured */
 } cupel_machine;
 
+/* Processors that this process may use, by its affinity mask and its cgroup's quota: 1 or more. */
+CUPEL_API int cupel_machine_processors(void);
+
 /* Takes half a second. threads: 1 or more. far_bytes: what the work to be judged walks
  * through, where it is more than 96 MiB, of which outer caches hold a part; or 0. OUT_OF_MEMORY. */
 CUPEL_API CUPEL_CHECKED cupel_status cupel_machine_measure(cupel_machine *out, int threads,

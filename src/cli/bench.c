@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <cupel/machine.h>
 #include <cupel/number.h>
 #include <cupel/score.h>
 #include <cupel/trainer.h>
@@ -42,12 +43,13 @@ static int bench_recipe(cupel_recipe **out, const struct arguments *arguments) {
                                   : strcmp(name, "mlp-vae") == 0 ? mlp
                                                                  : NULL;
     const bool step = strcmp(arguments->operands[0], "step") == 0 && arguments->n_operands == 2;
-    const bool step_only =
-        arguments_has(arguments, OPTION_PROFILE) || arguments_has(arguments, OPTION_TRACE);
-    if (!step && step_only) {
-        complain("--profile and --trace are for cupel bench step: leave them out");
-        return EXIT_USAGE;
-    }
+    static const enum option step_only[] = {OPTION_PROFILE, OPTION_TRACE, OPTION_BATCH,
+                                            OPTION_WORKERS, OPTION_PLAN};
+    for (size_t i = 0; !step && i < sizeof step_only / sizeof *step_only; i++)
+        if (arguments_has(arguments, step_only[i])) {
+            complain("--%s is for cupel bench step: leave it out", option_name(step_only[i]));
+            return EXIT_USAGE;
+        }
     if ((!step && !scores(arguments)) || settings == NULL) {
         complain("usage: cupel bench step conv-vae|mlp-vae [options], or cupel bench score "
                  "conv-vae|mlp-vae [IDX FILE] [options]");
@@ -142,19 +144,20 @@ static void print_row(bool json, const char *key, double value, int decimals, bo
 }
 
 /* times are sorted; images: of one of them. */
-static void print_times(bool json, const double *times, int64_t n, int64_t images) {
+static void print_times(bool json, const double *times, int64_t n, int64_t images, int threads) {
     const double median = n % 2 == 1 ? times[n / 2] : 0.5 * (times[n / 2 - 1] + times[n / 2]);
     if (json)
         printf("{");
     print_row(json, "median_ms", 1e3 * median, 3, false);
     print_row(json, "min_ms", 1e3 * times[0], 3, false);
     print_row(json, "images_per_s", (double)images / median, 1, false);
+    print_row(json, "threads", threads, 0, false);
 }
 
 static void report(bool json, const double *times, int64_t steps, const cupel_trainer_info *info,
                    const cupel_plan *plan) {
     const cupel_program_info *const program = &info->step_program;
-    print_times(json, times, steps, info->images / BATCHES);
+    print_times(json, times, steps, info->images / BATCHES, info->threads);
     print_row(json, "flop_per_step", program->flops, 0, false);
     print_row(json, "peak_rss_mib", peak_rss_mib(), 1, false);
     print_row(json, "planned_bytes", (double)program->planned_bytes, 0, false);
@@ -205,7 +208,8 @@ static int bench_step(cupel_context *context, cupel_recipe *recipe,
         code = fail_with(cupel_recipe_get_int(recipe, "threads", &threads),
                          cupel_recipe_error(recipe));
     if (code == EXIT_FINE)
-        code = fail_with(cupel_plan_create(&plan, context, (int)threads),
+        code = fail_with(cupel_plan_create(&plan, context,
+                                           threads > 0 ? (int)threads : cupel_machine_processors()),
                          cupel_context_error(context));
     if (code == EXIT_FINE)
         code = fail_with(cupel_trainer_create(&trainer, context, recipe, images, NULL, plan),
@@ -234,12 +238,16 @@ static int bench_step(cupel_context *context, cupel_recipe *recipe,
 /* A scorer is made from a file. The network's weights are as they are drawn: arithmetic takes its
  * time whatever they are. */
 static int fresh_scorer(cupel_scorer **out, cupel_context *context, cupel_recipe *recipe) {
+    int64_t threads = 0; /* which is none of a network's, so its file does without */
     cupel_dataset *images = NULL;
     cupel_trainer *trainer = NULL;
     cupel_tensors *weights = NULL;
     char path[] = "/tmp/cupel-bench-XXXXXX";
     const int file = mkstemp(path);
     int code = file >= 0 ? EXIT_FINE : complain_errno("make a file in", "/tmp");
+    if (code == EXIT_FINE)
+        code = fail_with(cupel_recipe_get_int(recipe, "threads", &threads),
+                         cupel_recipe_error(recipe));
     if (code == EXIT_FINE) /* the training step's memory is not the score's */
         code = fail_with(cupel_recipe_set(recipe, "train.batch=1", "bench"),
                          cupel_recipe_error(recipe));
@@ -255,9 +263,10 @@ static int fresh_scorer(cupel_scorer **out, cupel_context *context, cupel_recipe
                          cupel_trainer_error(trainer));
     if (code == EXIT_FINE)
         code = fail_with(cupel_tensors_write(weights, path), cupel_tensors_error(weights));
+    const cupel_scorer_options options = {.threads = (int)threads};
     if (code == EXIT_FINE)
-        code =
-            fail_with(cupel_scorer_create(out, context, path, NULL), cupel_context_error(context));
+        code = fail_with(cupel_scorer_create(out, context, path, &options),
+                         cupel_context_error(context));
     cupel_tensors_destroy(weights);
     (void)cupel_trainer_destroy(trainer);
     cupel_dataset_destroy(images);
@@ -314,9 +323,9 @@ static int bench_score(cupel_context *context, cupel_recipe *recipe,
     if (code == EXIT_FINE)
         code = time_passes(scorer, images, passes, times);
     if (code == EXIT_FINE) {
-        print_times(json, times, passes, cupel_dataset_get_info(images).count);
-        print_row(json, "peak_rss_mib", peak_rss_mib(), 1, true);
         const cupel_scorer_info info = cupel_scorer_get_info(scorer);
+        print_times(json, times, passes, cupel_dataset_get_info(images).count, info.threads);
+        print_row(json, "peak_rss_mib", peak_rss_mib(), 1, true);
         code = refuse_reference_kernels(&info.program);
     }
     images_close(&file);

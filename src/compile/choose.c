@@ -280,7 +280,7 @@ static cupel_status take_whole(struct choose *s, const struct graph_node *node, 
 /* The whole and the parts are timed one after the other; what is slower is taken back. */
 static cupel_status take_faster(struct choose *s, const struct graph_node *node, uint32_t old_id) {
     /* The whole needs less memory, so parts have to be worth it. */
-    static const double margin = 0.95, gain = 20e-6;
+    static const double gain = 20e-6;
     struct compile *c = s->c;
     const struct mark mark = choose_mark(s);
     const enum effort before = c->effort;
@@ -292,7 +292,7 @@ static cupel_status take_faster(struct choose *s, const struct graph_node *node,
         choose_rewind(s, mark);
         status = split_node(s, node, old_id);
     }
-    if (status == CUPEL_STATUS_OK && choose_cost(s, mark) > fmin(margin * whole, whole - gain)) {
+    if (status == CUPEL_STATUS_OK && choose_cost(s, mark) > fmin(MEASURED_MARGIN * whole, whole - gain)) {
         choose_rewind(s, mark);
         status = take_whole(s, node, old_id, &done);
     }
@@ -409,7 +409,7 @@ static void find_planned(struct choose *s, bool *planned) {
 }
 
 static cupel_status choose_layouts(struct choose *s) {
-    static const double margin = 0.98; /* another layout has to be worth it */
+    static const double margin = 0.98; /* sums of many times: another layout has to be worth it */
     struct compile *c = s->c;
     uint32_t n;
     int32_t *region;

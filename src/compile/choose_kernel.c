@@ -117,8 +117,6 @@ static cupel_status first_kernel(const struct asking *a, const char *name, bool 
 /* --- competing --- */
 
 enum { MOST_CANDIDATES = 16 };
-/* The list's order is a preference: a later kernel has to be faster by so much. */
-static const double margin = 0.98;
 
 struct candidate {
     const struct kernel *kernel;
@@ -176,7 +174,7 @@ static double least_seconds(const struct candidate *candidates, int n) {
 /* Another look at those that are nearly as fast as the fastest, where there are several: each of
  * them the same number of times, so that none has more chances of an undisturbed moment. */
 static cupel_status look_again(const struct asking *a, struct candidate *candidates, int n) {
-    static const double near = 1.15;
+    static const double near = 1.3;
     const double least = least_seconds(candidates, n);
     bool again[MOST_CANDIDATES];
     int close = 0;
@@ -205,7 +203,8 @@ static cupel_status compete(const struct asking *a, struct candidate *candidates
             return cupel_fail_memory(c->error, "times of kernels", c->measured->count);
     const double least = least_seconds(candidates, n);
     *fastest = 0;
-    while (*fastest < n - 1 && candidates[*fastest].seconds * margin > least)
+    /* The list's order is a preference. */
+    while (*fastest < n - 1 && candidates[*fastest].seconds * MEASURED_MARGIN > least)
         ++*fastest;
     return CUPEL_STATUS_OK;
 }

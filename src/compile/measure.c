@@ -1,6 +1,6 @@
 /*
  * Measuring one kernel as the device runs it: a small program that packs, runs and unpacks again
- * and again. The first round warms up, the shortest of the following counts. Rounds of small
+ * and again. A short first round warms up, the shortest of the following counts. Rounds of small
  * operands have memory of their own each: in a step too, operands have left the near caches. Packs
  * count because weights move with every training step.
  * Test: tests/test_measure.c
@@ -75,7 +75,7 @@ void measured_release(struct measured *measured) {
 /* --- measuring --- */
 
 enum {
-    ROUNDS = 7,                   /* the first one warms up */
+    ROUNDS = 7,                   /* the first one may warm up */
     STEPS = KERNEL_MAX_PACKS + 1, /* of a round: packs, the kernel, unpacks */
     BUFFERS = KERNEL_MAX_OPERANDS + KERNEL_MAX_PACKS + 1, /* of a copy of the operands */
     COPIES_BYTES = 32 << 20,                              /* that copies may take together */
@@ -103,12 +103,12 @@ static cupel_status after_step(void *user, uint32_t step) {
     if ((step + 1) % t->steps != 0)
         return CUPEL_STATUS_OK;
     const double end = now(), took = end - t->began;
-    const bool warm = t->rounds++ > 0;
+    const bool warm = t->rounds++ > 0 || took > enough; /* a long one is soon warm */
     t->began = end;
     t->total += warm ? took : 0;
     t->best = took < t->best ? took : t->best;
-    /* A long first round says enough of a kernel that is far behind, a short one does not. */
-    const bool hopeless = t->best > (warm || took > enough ? 1.4 : 2.5) * t->rival;
+    /* A cold round says less of a kernel that is behind. */
+    const bool hopeless = t->best > (warm ? 1.4 : 2.5) * t->rival;
     t->done = hopeless || (warm && t->total >= enough) || t->rounds == ROUNDS;
     return t->done ? CUPEL_STATUS_INTERRUPTED : CUPEL_STATUS_OK;
 }

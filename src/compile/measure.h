@@ -18,6 +18,10 @@ struct measured {
     uint64_t runs; /* how often a kernel was timed */
 };
 
+/* One kernel measured again differs by so much, so another kernel, or the parts of a node, take the
+ * place of what is preferred only if they take less than this share of its time. */
+#define MEASURED_MARGIN 0.9
+
 uint64_t measured_key(const struct kernel *kernel, const struct kernel_request *request);
 bool measured_find(const struct measured *measured, uint64_t key, double *seconds);
 /* false: memory was refused. */

@@ -85,6 +85,10 @@ static double best_bytes(struct work *w, int64_t floats, int threads) {
     return best;
 }
 
+int cupel_machine_processors(void) {
+    return parallel_processors();
+}
+
 cupel_status cupel_machine_measure(cupel_machine *out, int threads, size_t far_bytes) {
     struct work work = {.table = cpu_vec_machine()};
     const int64_t far = (int64_t)(far_bytes / (ARRAYS * sizeof(float)));
