@@ -292,7 +292,8 @@ static cupel_status take_faster(struct choose *s, const struct graph_node *node,
         choose_rewind(s, mark);
         status = split_node(s, node, old_id);
     }
-    if (status == CUPEL_STATUS_OK && choose_cost(s, mark) > fmin(MEASURED_MARGIN * whole, whole - gain)) {
+    if (status == CUPEL_STATUS_OK &&
+        choose_cost(s, mark) > fmin(MEASURED_MARGIN * whole, whole - gain)) {
         choose_rewind(s, mark);
         status = take_whole(s, node, old_id, &done);
     }
