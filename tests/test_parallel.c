@@ -18,6 +18,55 @@
 
 enum { MOST = 5000 };
 
+static double processor_seconds(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+static void sleep_ms(long ms) {
+    const struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    CHECK_I64(nanosleep(&pause, NULL), 0);
+}
+
+/* What 20 pauses of 10 ms, each behind a call, cost beside the pauses themselves. */
+static double waiting_seconds(parallel_body body, void *context, bool pause) {
+    const double before = processor_seconds();
+    for (int i = 0; i < 20; i++) {
+        parallel_for(2, 2, 1, body, context);
+        if (pause)
+            sleep_ms(10);
+    }
+    return processor_seconds() - before;
+}
+
+static void nothing(void *context, int64_t begin, int64_t end, int thread) {
+    (void)context;
+    (void)begin;
+    (void)end;
+    (void)thread;
+}
+
+/* Whoever has the second piece keeps the other waiting. */
+static void sleep_in_second(void *context, int64_t begin, int64_t end, int thread) {
+    (void)context;
+    (void)begin;
+    (void)thread;
+    if (end == 2)
+        sleep_ms(10);
+}
+
+/* Threads that wait for work, and callers that wait for threads, stop looking soon: of 0.2 s they
+ * use at most a quarter. Spinning without end would use all, where the processors are there for it.
+ * It has to come first: threads that outnumber the processors never spin. */
+static void test_spinning_ends(void **state) {
+    (void)state;
+    if (parallel_processors() < 2)
+        print_message("one processor: nobody spins, and nothing is seen here of how long\n");
+    CHECK(waiting_seconds(nothing, NULL, true) < 0.05);
+    CHECK(waiting_seconds(sleep_in_second, NULL, false) < 0.05);
+}
+
 struct cover {
     int64_t n;
     int64_t grain;
@@ -209,21 +258,14 @@ static void test_after_fork(void **state) {
 }
 #endif
 
-static double processor_seconds(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
-
-/* Threads that wait for work stop looking for it soon: 40 ms later they have used at most a tenth
- * of them. */
+/* Nor do threads that outnumber the processors: 40 ms later they have used at most a tenth of
+ * them. */
 static void test_waiting_threads_sleep(void **state) {
     (void)state;
     int fine = 0;
     CHECK(run_rounds(&fine) == &fine);
     const double before = processor_seconds();
-    const struct timespec pause = {.tv_nsec = 40000000};
-    CHECK_I64(nanosleep(&pause, NULL), 0);
+    sleep_ms(40);
     CHECK(processor_seconds() - before < 4e-3);
 }
 
@@ -384,6 +426,7 @@ static void test_cgroup_limits(void **state) {
 
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_spinning_ends), /* first */
         cmocka_unit_test(test_every_element_once),
         cmocka_unit_test(test_each_element_once),
         cmocka_unit_test(test_pieces_are_even),
