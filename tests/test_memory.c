@@ -2,7 +2,9 @@
 #include "support/check.h"
 
 #include <pthread.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #include "base/arena.h"
 #include "base/memory.h"
@@ -99,6 +101,50 @@ static void test_walked_blocks(void **state) {
     CHECK(cupel_alloc_walked(2 * (size_t)CUPEL_HUGE_PAGE) == NULL);
     cupel_memory_fail_never();
     CHECK_U64(cupel_memory_stats().live_blocks, before.live_blocks);
+}
+
+/* Whether the mapping that holds the address is marked for huge pages ("hg" among its VmFlags);
+ * -1: this system does not say. */
+static int wants_huge_pages(const void *address) {
+    FILE *const maps = fopen("/proc/self/smaps", "r");
+    char line[512];
+    bool inside = false;
+    int found = -1;
+    while (maps != NULL && found < 0 && fgets(line, sizeof line, maps) != NULL) {
+        char *at; /* "7f0000000000-7f0000600000 rw-p ..." begins a mapping */
+        const uintptr_t begin = (uintptr_t)strtoull(line, &at, 16);
+        if (at > line && *at == '-')
+            inside = (uintptr_t)address >= begin &&
+                     (uintptr_t)address < (uintptr_t)strtoull(at + 1, NULL, 16);
+        else if (inside && strncmp(line, "VmFlags:", 8) == 0)
+            found = strstr(line, " hg") != NULL;
+    }
+    if (maps != NULL)
+        fclose(maps);
+    return found;
+}
+
+/* All of a large block's whole pages, and nothing of a small one. */
+static void test_large_blocks_ask_for_huge_pages(void **state) {
+    (void)state;
+    enum { PAGES = 3 };
+    unsigned char *const block = cupel_alloc_walked(PAGES * (size_t)CUPEL_HUGE_PAGE + 5);
+    unsigned char *const small = cupel_alloc_walked(CUPEL_HUGE_PAGE - 1);
+    CHECK(block != NULL && small != NULL);
+    if (access("/sys/kernel/mm/transparent_hugepage", F_OK) != 0 || wants_huge_pages(block) < 0) {
+        print_message("no transparent huge pages, or no word of them in /proc/self/smaps: whether "
+                      "they are asked for is not seen here\n");
+    } else {
+        for (size_t i = 0; i < PAGES; i++) {
+            check_context("page %zu", i);
+            CHECK_I64(wants_huge_pages(block + i * CUPEL_HUGE_PAGE), 1);
+            CHECK_I64(wants_huge_pages(block + (i + 1) * CUPEL_HUGE_PAGE - 1), 1);
+        }
+        check_context("a small block");
+        CHECK_I64(wants_huge_pages(small), 0);
+    }
+    cupel_free(small);
+    cupel_free(block);
 }
 
 static void test_realloc_keeps_contents(void **state) {
@@ -291,6 +337,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_impossible_sizes_are_refused),
         cmocka_unit_test(test_aligned_blocks),
         cmocka_unit_test(test_walked_blocks),
+        cmocka_unit_test(test_large_blocks_ask_for_huge_pages),
         cmocka_unit_test(test_realloc_keeps_contents),
         cmocka_unit_test(test_strings),
         cmocka_unit_test(test_grow),
