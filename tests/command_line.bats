@@ -172,9 +172,18 @@ load support/cli.bash
     run --separate-stderr "$CUPEL" bench step conv-vae --batch 64 --steps 1 --profile
     [ "$status" -eq 0 ]
     says "of as much memory as the step has"
-    fails_with 4 "$CUPEL" bench step mlp-vae --batch 20 --threads 1 --steps 1 \
-        --trace "$BATS_TEST_TMPDIR/none/trace.json"
-    says "trace.json"
+}
+
+@test "a trace that cannot be written is refused before any step" {
+    # A million steps: an hour that nobody waits for.
+    local bench=(timeout 60 "$CUPEL" bench step conv-vae --steps 1000000 --trace)
+    fails_with 4 "${bench[@]}" "$BATS_TEST_TMPDIR/none/trace.json"
+    says "cannot write $BATS_TEST_TMPDIR/none/trace.json: No such file or directory; check the path"
+    fails_with 4 "${bench[@]}" ""
+    says 'cannot write --trace "": the path names a folder; give the name of a file'
+    fails_with 4 "${bench[@]}" "$BATS_TEST_TMPDIR"
+    says "cannot write $BATS_TEST_TMPDIR: Is a directory; give the name of a file"
+    "$CUPEL" bench step mlp-vae --batch 20 --threads 1 --steps 1 --quiet --trace /dev/null
 }
 
 @test "one processor is one thread, however many the machine has" {

@@ -263,6 +263,9 @@ alone_as_among_others() {
     fails_with 3 "$CUPEL" score "$RUN" "$BATS_TEST_TMPDIR/cut-images-idx3-ubyte"
     says "cut-images-idx3-ubyte"
     fails_with 4 "$CUPEL" score "$RUN" "$SAMPLE" --out "$BATS_TEST_TMPDIR/no/scores.csv"
+    run --separate-stderr "$CUPEL" score "$RUN" "$SAMPLE" --sheet "$BATS_TEST_TMPDIR/no/sheet.png"
+    [ "$status" -eq 4 ]
+    [ -z "$output" ] # before the scores
     mkdir "$BATS_TEST_TMPDIR/empty"
     fails_with 3 "$CUPEL" score "$RUN" "$BATS_TEST_TMPDIR/empty"
 }

@@ -58,7 +58,9 @@ static int bench_recipe(cupel_recipe **out, const struct arguments *arguments) {
     const struct target trace = {"--trace", arguments->values[OPTION_TRACE]};
     if (!target_check(&trace))
         return EXIT_USAGE;
-    int code = fail_with(cupel_recipe_create(out), NULL);
+    int code = target_reach(&trace, true);
+    if (code == EXIT_FINE)
+        code = fail_with(cupel_recipe_create(out), NULL);
     for (; code == EXIT_FINE && *settings != NULL; settings++)
         code = fail_with(cupel_recipe_set(*out, *settings, name), cupel_recipe_error(*out));
     if (code == EXIT_FINE)

@@ -255,10 +255,10 @@ static void write_events(FILE *stream, const struct profile *profile) {
 int profile_trace(const struct profile *profile, const char *path) {
     FILE *const stream = fopen(path, "w");
     if (stream == NULL)
-        return complain_errno("write the trace", path);
+        return complain_errno("write", path);
     write_events(stream, profile);
     const bool fine = !ferror(stream);
     if (fclose(stream) == 0 && fine)
         return EXIT_FINE;
-    return complain_errno("write the trace", path);
+    return complain_errno("write", path);
 }

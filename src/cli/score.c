@@ -40,25 +40,13 @@ static bool is_replaced(const char *path) {
     return stat(path, &info) != 0 || S_ISREG(info.st_mode);
 }
 
-/* An hour of scoring is not to end at a folder that was never there. */
-static int check_folder(const char *path) {
-    const char *const slash = strrchr(path, '/');
-    const size_t length = slash == NULL ? 0 : (size_t)(slash - path) + 1;
-    char folder[4096];
-    if (!is_replaced(path) || length >= sizeof folder)
-        return EXIT_FINE;
-    snprintf(folder, sizeof folder, "%.*s", (int)length, path);
-    if (access(length == 0 ? "." : folder, W_OK | X_OK) == 0)
-        return EXIT_FINE;
-    return complain_errno("write", path);
-}
-
-static int table_open(struct table *table, const char *path) {
+static int table_open(struct table *table, const struct target *target) {
     struct stat out;
+    const char *const path = target->path;
     *table = (struct table){.stream = stdout};
     if (path == NULL || (fstat(STDOUT_FILENO, &out) == 0 && same_file(path, &out)))
         return EXIT_FINE;
-    const int code = check_folder(path);
+    const int code = target_reach(target, false);
     if (code != EXIT_FINE)
         return code;
     table->path = path;
@@ -213,7 +201,7 @@ static int score_images(struct scoring *scoring, const struct arguments *argumen
 }
 
 static int score_all(struct scoring *scoring, const struct arguments *arguments) {
-    const char *const sheet = scoring->targets[1].path;
+    const struct target *const out = &scoring->targets[0], *const sheet = &scoring->targets[1];
     scoring->info = cupel_scorer_get_info(scoring->scorer);
     if (scoring->gate.closed && !scoring->info.has_threshold) {
         complain("--fail-if counts scores above the threshold, and %s has none: it was trained "
@@ -221,12 +209,16 @@ static int score_all(struct scoring *scoring, const struct arguments *arguments)
                  arguments->operands[0]);
         return EXIT_DATA;
     }
-    int code = table_open(&scoring->table, arguments->values[OPTION_OUT]);
+    /* An hour of scoring is not to end at a folder that was never there. */
+    int code = target_reach(sheet, false);
+    if (code != EXIT_FINE)
+        return code;
+    code = table_open(&scoring->table, out);
     if (code == EXIT_FINE)
         code = score_images(scoring, arguments);
     code = table_close(&scoring->table, code);
-    if (code == EXIT_FINE && sheet != NULL)
-        code = ends_draw(&scoring->ends, scoring->scorer, sheet);
+    if (code == EXIT_FINE && sheet->path != NULL)
+        code = ends_draw(&scoring->ends, scoring->scorer, sheet->path);
     ends_release(&scoring->ends);
     return code == EXIT_FINE ? gate_judge(&scoring->gate) : code;
 }

@@ -1,14 +1,16 @@
 /*
- * What a named file must not replace. Files are told apart by device and inode, so a link is no way
- * round; devices, pipes and what is not there yet replace nothing.
+ * What a named file must not replace, and whether it can be written. Files are told apart by device
+ * and inode, so a link is no way round; devices, pipes and what is not there yet replace nothing.
  * Test: tests/target.bats
  */
 #define _POSIX_C_SOURCE 200809L
 #include "target.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cupel/dataset.h>
 #include <cupel/file.h>
@@ -53,6 +55,40 @@ bool target_check(const struct target *target) {
         return false;
     }
     return true;
+}
+
+/* The folder that a new file is made in: behind a link where it leads somewhere. */
+static void folder_of(const char *path, bool there, char folder[PATH_SIZE]) {
+    if (there && cupel_file_resolve(path, folder) && to_folder(folder))
+        return;
+    const char *const slash = strrchr(path, '/');
+    const int length = slash == NULL ? 0 : (int)(slash - path) + 1;
+    snprintf(folder, PATH_SIZE, "%.*s", slash == NULL ? 1 : length, slash == NULL ? "." : path);
+}
+
+int target_reach(const struct target *target, bool in_place) {
+    const char *const path = target->path;
+    char folder[PATH_SIZE];
+    struct stat info;
+    if (path == NULL)
+        return EXIT_FINE;
+    const size_t length = strlen(path);
+    if (length == 0 || path[length - 1] == '/') {
+        complain("cannot write %s \"%s\": the path names a folder; give the name of a file",
+                 target->option, path);
+        return EXIT_IO;
+    }
+    const bool there = stat(path, &info) == 0;
+    if (there && S_ISDIR(info.st_mode)) {
+        errno = EISDIR;
+        return complain_errno("write", path);
+    }
+    if (there && (in_place || !S_ISREG(info.st_mode)))
+        return access(path, W_OK) == 0 ? EXIT_FINE : complain_errno("write", path);
+    if (length >= PATH_SIZE)
+        return EXIT_FINE; /* who writes it complains */
+    folder_of(path, there, folder);
+    return access(folder, W_OK | X_OK) == 0 ? EXIT_FINE : complain_errno("write", path);
 }
 
 /* The labels and names that are read with an IDX file of images. */
