@@ -186,6 +186,22 @@ load support/cli.bash
     "$CUPEL" bench step mlp-vae --batch 20 --threads 1 --steps 1 --quiet --trace /dev/null
 }
 
+@test "a run of the benchmarks without rounds or rows is refused" {
+    if ! command -v python3 >/dev/null; then
+        echo "# no python3: bench/run is not tried" >&3
+        return
+    fi
+    local wrong
+    for wrong in "--rounds 0" "--rounds=-3" "--rounds few" "--only zzz"; do
+        # shellcheck disable=SC2086
+        fails_with 2 python3 "$CUPEL_SOURCE_DIR/bench/run" $wrong
+        case $output in *Traceback*) false ;; esac
+    done
+    says "no row's title has 'zzz': mlp-vae step, batch 32, 1 thread; "
+    fails_with 2 python3 "$CUPEL_SOURCE_DIR/bench/run" --rounds 0
+    says "'0' is no number of rounds: give 1 or more"
+}
+
 @test "one processor is one thread, however many the machine has" {
     run taskset -c 0 "$CUPEL" inspect "$TINY"
     [ "$status" -eq 0 ]
