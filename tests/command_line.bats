@@ -202,6 +202,23 @@ load support/cli.bash
     says "'0' is no number of rounds: give 1 or more"
 }
 
+# Whether the process has its policy of waiting, which it has when it has started again.
+started_again() {
+    tr '\0' '\n' <"/proc/$1/environ" | grep -qx OMP_WAIT_POLICY=passive
+}
+
+@test "the program is called cupel, though it starts itself again" {
+    [ -r /proc/self/comm ] || { echo "# no /proc" >&3; return; }
+    local fifo=$BATS_TEST_TMPDIR/fifo.yaml pid
+    mkfifo "$fifo"
+    env -u OMP_WAIT_POLICY -u GOMP_SPINCOUNT "$CUPEL" inspect "$fifo" >/dev/null 2>&1 3>&- &
+    pid=$!
+    wait_until started_again $pid
+    [ "$(cat /proc/$pid/comm)" = cupel ] || { cat /proc/$pid/comm; kill $pid; false; }
+    cat "$TINY" >"$fifo"
+    wait $pid
+}
+
 @test "one processor is one thread, however many the machine has" {
     run taskset -c 0 "$CUPEL" inspect "$TINY"
     [ "$status" -eq 0 ]

@@ -13,6 +13,18 @@
 #include "commands.h"
 #include "manual.h"
 
+/* By its path, since what is started as /proc/self/exe is "exe" to ps, pgrep and killall. Returns
+ * where there is no /proc. */
+static void start_again(char **argv) {
+    char path[4096];
+    const ssize_t length = readlink("/proc/self/exe", path, sizeof path);
+    if (length > 0 && (size_t)length < sizeof path) {
+        path[length] = '\0';
+        (void)execv(path, argv);
+    }
+    (void)execv("/proc/self/exe", argv); /* the file was moved since */
+}
+
 /* Compute threads that spin while they wait for each other are a few per cent faster on an idle
  * machine and ten times slower on a busy one, because they use up the time of the thread they wait
  * for. The OpenMP runtime reads its policy when it is loaded, so the program starts itself again
@@ -20,7 +32,7 @@
 static void wait_politely(char **argv) {
     if (getenv("OMP_WAIT_POLICY") == NULL && getenv("GOMP_SPINCOUNT") == NULL &&
         setenv("OMP_WAIT_POLICY", "passive", 1) == 0)
-        (void)execv("/proc/self/exe", argv); /* returns where there is no /proc: go on as it is */
+        start_again(argv); /* where it returns, go on as it is */
 }
 
 static int run(const struct arguments *arguments) {
