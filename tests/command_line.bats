@@ -101,6 +101,7 @@ load support/cli.bash
     run --separate-stderr env -u CUPEL_DATA "$CUPEL" inspect "$TINY"
     [ "$status" -eq 0 ]
     says "program train"
+    grep -Eq '^program hash [0-9a-f]{16} of order, kernels and layouts$' <<<"$output"
     says "encoder."
     says "arena map"
     says "in  images"

@@ -581,6 +581,10 @@ static void a_program_prints_itself(void **state) {
     CHECK_CONTAINS(text, "in  x: f32 [4, 3]");
     CHECK_CONTAINS(text, "out rows: f32 [2, 3]");
     CHECK_CONTAINS(text, "MFLOP");
+    char hash[64]; /* a plan has another, so it says whose it is */
+    snprintf(hash, sizeof hash, "\nprogram hash %016" PRIx64 " of order, kernels and layouts\n",
+             cupel_program_hash(m.program));
+    CHECK_CONTAINS(text, hash);
     close_machine(&m);
 }
 

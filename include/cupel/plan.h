@@ -34,6 +34,8 @@ CUPEL_API CUPEL_CHECKED cupel_status cupel_plan_format(cupel_plan *plan, char **
 CUPEL_API void cupel_plan_text_free(char *text);
 /* Whether a chosen kernel's bits may change with the number of threads. */
 CUPEL_API bool cupel_plan_depends_on_threads(const cupel_plan *plan);
+/* Of the choices, in any order: the "plan_hash" of cupel bench and the "cupel.plan" of a run's
+ * state. A program's own is cupel_program_hash(). */
 CUPEL_API uint64_t cupel_plan_hash(const cupel_plan *plan);
 
 #ifdef __cplusplus

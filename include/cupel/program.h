@@ -121,10 +121,12 @@ typedef struct cupel_step_info {
 
 /* index: in the order of running, below info.steps; beyond that all is zero. */
 CUPEL_API cupel_step_info cupel_program_get_step(const cupel_program *program, size_t index);
-/* Order, kernels, layouts, reorders, memory map, FLOPs and bytes per node. */
+/* Order, kernels, layouts, reorders, memory map, FLOPs and bytes per node; its "program hash" is
+ * cupel_program_hash(). */
 CUPEL_API CUPEL_CHECKED cupel_status cupel_program_print(const cupel_program *program,
                                                          FILE *stream);
-/* Fingerprint of order, kernels and layouts: equal programs, equal hash. */
+/* Fingerprint of order, kernels and layouts: equal programs, equal hash. cupel_plan_hash() is
+ * another thing: of the choices alone, as plan.json has them. */
 CUPEL_API uint64_t cupel_program_hash(const cupel_program *program);
 
 /* --- workspace: scratch memory for runs, shared by programs that run one after the other --- */

@@ -29,7 +29,7 @@ static void print_header(const cupel_program *program, FILE *stream) {
             "memory: arena %zu bytes (largest sum of live bytes %zu, without reuse %zu), packed "
             "weights %zu\n",
             info->planned_bytes, info->live_bytes, info->naive_bytes, info->packed_bytes);
-    fprintf(stream, "hash %016" PRIx64 "\n\n", program->hash);
+    fprintf(stream, "program hash %016" PRIx64 " of order, kernels and layouts\n\n", program->hash);
 }
 
 static void print_step(const cupel_program *program, uint32_t t, FILE *stream) {
