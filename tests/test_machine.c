@@ -59,7 +59,7 @@ static double now(void) {
 
 /* Ten chains of multiply-adds, whose results go into *sum; the number of operations. */
 enum { CHAINS = 10 };
-#if defined(__x86_64__) && defined(__OPTIMIZE__)
+#if defined(__x86_64__) && defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__)
 __attribute__((target("avx512f"))) static double chains_avx512(int rounds, float *sum) {
     const __m512 x = _mm512_set1_ps(0.999F), y = _mm512_set1_ps(1e-3F);
     __m512 a = x, b = y, c = x, d = y, e = x, f = y, g = x, h = y, i = x, j = y;
@@ -93,7 +93,7 @@ __attribute__((target("avx2,fma"))) static double chains_avx2(int rounds, float 
 
 /* NULL where the compiler and not the loop decides what is measured. */
 static double (*chains(void))(int, float *) {
-#if defined(__x86_64__) && defined(__OPTIMIZE__)
+#if defined(__x86_64__) && defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__)
     if (strcmp(cpu_instruction_set(), "avx512") == 0)
         return chains_avx512;
     if (strcmp(cpu_instruction_set(), "avx2") == 0)
