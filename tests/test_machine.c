@@ -57,12 +57,14 @@ static double now(void) {
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
-/* Ten chains of multiply-adds, whose results go into *sum; the number of operations. */
+/* Ten chains of multiply-adds, no two of them alike, lest a compiler make them one, whose results
+ * go into *sum; the number of operations. */
 enum { CHAINS = 10 };
 #if defined(__x86_64__) && defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__)
 __attribute__((target("avx512f"))) static double chains_avx512(int rounds, float *sum) {
     const __m512 x = _mm512_set1_ps(0.999F), y = _mm512_set1_ps(1e-3F);
-    __m512 a = x, b = y, c = x, d = y, e = x, f = y, g = x, h = y, i = x, j = y;
+    __m512 a = x, b = x * 2.0F, c = x * 3.0F, d = x * 4.0F, e = x * 5.0F, f = x * 6.0F,
+           g = x * 7.0F, h = x * 8.0F, i = x * 9.0F, j = x * 10.0F;
     for (int round = 0; round < rounds; round++) {
         a = _mm512_fmadd_ps(a, x, y), b = _mm512_fmadd_ps(b, x, y);
         c = _mm512_fmadd_ps(c, x, y), d = _mm512_fmadd_ps(d, x, y);
@@ -77,7 +79,8 @@ __attribute__((target("avx512f"))) static double chains_avx512(int rounds, float
 
 __attribute__((target("avx2,fma"))) static double chains_avx2(int rounds, float *sum) {
     const __m256 x = _mm256_set1_ps(0.999F), y = _mm256_set1_ps(1e-3F);
-    __m256 a = x, b = y, c = x, d = y, e = x, f = y, g = x, h = y, i = x, j = y;
+    __m256 a = x, b = x * 2.0F, c = x * 3.0F, d = x * 4.0F, e = x * 5.0F, f = x * 6.0F,
+           g = x * 7.0F, h = x * 8.0F, i = x * 9.0F, j = x * 10.0F;
     for (int round = 0; round < rounds; round++) {
         a = _mm256_fmadd_ps(a, x, y), b = _mm256_fmadd_ps(b, x, y);
         c = _mm256_fmadd_ps(c, x, y), d = _mm256_fmadd_ps(d, x, y);
