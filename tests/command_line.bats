@@ -181,7 +181,7 @@ load support/cli.bash
     fails_with 4 "${bench[@]}" "$BATS_TEST_TMPDIR/none/trace.json"
     says "cannot write $BATS_TEST_TMPDIR/none/trace.json: No such file or directory; check the path"
     fails_with 4 "${bench[@]}" ""
-    says 'cannot write --trace "": the path names a folder; give the name of a file'
+    says 'cannot write --trace "": the path is empty; give the name of a file'
     fails_with 4 "${bench[@]}" "$BATS_TEST_TMPDIR"
     says "cannot write $BATS_TEST_TMPDIR: Is a directory; give the name of a file"
     "$CUPEL" bench step mlp-vae --batch 20 --threads 1 --steps 1 --quiet --trace /dev/null
