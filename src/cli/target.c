@@ -74,8 +74,8 @@ int target_reach(const struct target *target, bool in_place) {
         return EXIT_FINE;
     const size_t length = strlen(path);
     if (length == 0 || path[length - 1] == '/') {
-        complain("cannot write %s \"%s\": the path %s; give the name of a file", target->option, path,
-                 length == 0 ? "is empty" : "names a folder");
+        complain("cannot write %s \"%s\": the path %s; give the name of a file", target->option,
+                 path, length == 0 ? "is empty" : "names a folder");
         return EXIT_IO;
     }
     const bool there = stat(path, &info) == 0;
