@@ -9,6 +9,7 @@
  * magnitudes, however many images there are.
  */
 #define _POSIX_C_SOURCE 200809L
+#include "support/all_sets.h"
 #include "support/kernel_case.h"
 
 #include <stdlib.h>
@@ -22,17 +23,6 @@ struct geometry {
 };
 
 enum chain { RELU, BIAS_RELU, LEAKY, SELECT, CHAINS };
-
-static const char *const sets[] = {"avx512", "avx2", "baseline"};
-
-static void on_all_sets(void (*check)(void)) {
-    for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++) {
-        CHECK(setenv("CUPEL_ISA", sets[i], 1) == 0);
-        if (strcmp(cpu_isa_name(cpu_isa()), sets[i]) == 0)
-            check();
-        CHECK(unsetenv("CUPEL_ISA") == 0);
-    }
-}
 
 static cupel_layout layout_of(int64_t channels) {
     return channels <= 4               ? CUPEL_LAYOUT_PLAIN

@@ -61,37 +61,23 @@ static double now(void) {
  * go into *sum; the number of operations. */
 enum { CHAINS = 10 };
 #if defined(__x86_64__) && defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__)
-__attribute__((target("avx512f"))) static double chains_avx512(int rounds, float *sum) {
-    const __m512 x = _mm512_set1_ps(0.999F), y = _mm512_set1_ps(1e-3F);
-    __m512 a = x, b = x * 2.0F, c = x * 3.0F, d = x * 4.0F, e = x * 5.0F, f = x * 6.0F,
-           g = x * 7.0F, h = x * 8.0F, i = x * 9.0F, j = x * 10.0F;
-    for (int round = 0; round < rounds; round++) {
-        a = _mm512_fmadd_ps(a, x, y), b = _mm512_fmadd_ps(b, x, y);
-        c = _mm512_fmadd_ps(c, x, y), d = _mm512_fmadd_ps(d, x, y);
-        e = _mm512_fmadd_ps(e, x, y), f = _mm512_fmadd_ps(f, x, y);
-        g = _mm512_fmadd_ps(g, x, y), h = _mm512_fmadd_ps(h, x, y);
-        i = _mm512_fmadd_ps(i, x, y), j = _mm512_fmadd_ps(j, x, y);
+#define CHAINS_OF(name, isa, vector, lanes, set1, fma) \
+    __attribute__((target(isa))) static double name(int rounds, float *sum) { \
+        const vector x = set1(0.999F), y = set1(1e-3F); \
+        vector a = x, b = x * 2.0F, c = x * 3.0F, d = x * 4.0F, e = x * 5.0F, f = x * 6.0F, \
+               g = x * 7.0F, h = x * 8.0F, i = x * 9.0F, j = x * 10.0F; \
+        for (int round = 0; round < rounds; round++) { \
+            a = fma(a, x, y), b = fma(b, x, y), c = fma(c, x, y), d = fma(d, x, y); \
+            e = fma(e, x, y), f = fma(f, x, y), g = fma(g, x, y), h = fma(h, x, y); \
+            i = fma(i, x, y), j = fma(j, x, y); \
+        } \
+        const vector all = a + b + c + d + e + f + g + h + i + j; \
+        *sum = all[0]; \
+        return 2. * lanes * CHAINS * rounds; \
     }
-    const __m512 all = a + b + c + d + e + f + g + h + i + j;
-    *sum = all[0];
-    return 2. * 16 * CHAINS * rounds;
-}
 
-__attribute__((target("avx2,fma"))) static double chains_avx2(int rounds, float *sum) {
-    const __m256 x = _mm256_set1_ps(0.999F), y = _mm256_set1_ps(1e-3F);
-    __m256 a = x, b = x * 2.0F, c = x * 3.0F, d = x * 4.0F, e = x * 5.0F, f = x * 6.0F,
-           g = x * 7.0F, h = x * 8.0F, i = x * 9.0F, j = x * 10.0F;
-    for (int round = 0; round < rounds; round++) {
-        a = _mm256_fmadd_ps(a, x, y), b = _mm256_fmadd_ps(b, x, y);
-        c = _mm256_fmadd_ps(c, x, y), d = _mm256_fmadd_ps(d, x, y);
-        e = _mm256_fmadd_ps(e, x, y), f = _mm256_fmadd_ps(f, x, y);
-        g = _mm256_fmadd_ps(g, x, y), h = _mm256_fmadd_ps(h, x, y);
-        i = _mm256_fmadd_ps(i, x, y), j = _mm256_fmadd_ps(j, x, y);
-    }
-    const __m256 all = a + b + c + d + e + f + g + h + i + j;
-    *sum = all[0];
-    return 2. * 8 * CHAINS * rounds;
-}
+CHAINS_OF(chains_avx512, "avx512f", __m512, 16, _mm512_set1_ps, _mm512_fmadd_ps)
+CHAINS_OF(chains_avx2, "avx2,fma", __m256, 8, _mm256_set1_ps, _mm256_fmadd_ps)
 #endif
 
 /* NULL where the compiler and not the loop decides what is measured. */
